@@ -1,0 +1,1 @@
+"""Offline: raw media -> shards -> teacher targets, on Dask."""

@@ -1,0 +1,109 @@
+"""The commands that make datasets and their targets: ingest, targets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ingest.settings import Check, IngestSettings
+from ingest.sources.detect import FolderLabels, open_source
+from shards.errors import SettingsError
+
+if TYPE_CHECKING:
+    from shards.manifest import Manifest
+
+app = typer.Typer()
+console = Console()
+
+WorkersOption = Annotated[int, typer.Option(help="Shards written at the same time; 0 takes one per processor core.")]
+SchedulerOption = Annotated[
+    str | None, typer.Option(help="Use this running Dask scheduler (tcp://host:8786) instead of an embedded one.")
+]
+
+
+@app.command()
+def ingest(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of files (a.jpg + a.txt + a.cls are one item), a table (csv, tsv, jsonl, parquet with path or "
+            "bytes columns), a folder of WebDataset tars, or one .tar.",
+            show_default=False,
+        ),
+    ],
+    dataset: Annotated[Path, typer.Argument(help="Folder of the dataset to make, or to complete.", show_default=False)],
+    image_size: Annotated[int | None, typer.Option(help="Make the shorter side at most this many pixels.")] = None,
+    jpeg_quality: Annotated[int, typer.Option(help="Quality of pictures that must be encoded again.")] = 92,
+    check: Annotated[Check, typer.Option(help="How far pictures are checked that are stored unchanged.")] = Check.DECODE,
+    labels: Annotated[
+        FolderLabels, typer.Option(help="Take a folder's name as the label of what it holds; auto looks whether it fits.")
+    ] = FolderLabels.AUTO,
+    column: Annotated[
+        list[str] | None, typer.Option(help="For tables: ROLE=COLUMN; roles are image, text, label, licence.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="For tables: folder that their paths are relative to.")] = None,
+    require: Annotated[str, typer.Option(help="Fields that a sample must have, for example image,text.")] = "",
+    shard_size: Annotated[int, typer.Option(help="Items to a shard; best a multiple of 64.")] = 1024,
+    seed: Annotated[int, typer.Option(help="Seed of the shuffle that deals items to shards.")] = 0,
+    workers: WorkersOption = 0,
+    scheduler: SchedulerOption = None,
+) -> None:
+    """Turn raw images, captions and labels into a dataset.
+
+    Every item is stored or rejected with a reason, and counted. Stop it at any time with Ctrl-C, or kill it: the same
+    command goes on where it was. EXIF is stripped, pictures are turned upright, damaged ones are refused.
+
+    Examples:
+
+      maskloom ingest photos/ data/photos --image-size 256
+
+      maskloom ingest captions.csv data/pairs --column image=file --require image,text
+    """
+    from ingest.run import Cluster
+    from ingest.run import ingest as run
+
+    settings = IngestSettings(
+        image_size=image_size,
+        jpeg_quality=jpeg_quality,
+        check=check,
+        shard_size=shard_size,
+        seed=seed,
+        require=tuple(name.strip() for name in require.split(",") if name.strip()),
+    )
+    opened = open_source(source, columns=_roles(column or []), root=root, labels=labels)
+    console.print(f"Source: {opened.describe()}.", highlight=False, markup=False)
+    cluster = Cluster(workers=workers or os.cpu_count() or 1, scheduler=scheduler)
+    _print_summary(dataset, run(opened, dataset, settings, cluster=cluster, console=console))
+
+
+def _roles(columns: list[str]) -> dict[str, str]:
+    roles = dict(column.partition("=")[::2] for column in columns)
+    for role, name in roles.items():
+        if not name:
+            raise SettingsError(f"--column {role}: write ROLE=COLUMN, for example --column image=file_name.")
+    return roles
+
+
+def _print_summary(dataset: Path, manifest: Manifest) -> None:
+    console.print(
+        f"{dataset}: {manifest.num_items:,} items = {manifest.num_samples:,} samples stored in {manifest.num_shards} shards "
+        f"+ {manifest.num_rejects:,} rejected.",
+        highlight=False,
+    )
+    table = Table("field", "samples", "megabytes")
+    for name, summary in manifest.fields.items():
+        table.add_row(name, f"{summary.samples:,}", f"{summary.bytes / 1e6:.1f}")
+    console.print(table)
+    if manifest.classes:
+        shown = ", ".join(manifest.classes[:12]) + (", ..." if len(manifest.classes) > 12 else "")
+        console.print(f"{len(manifest.classes)} classes: {shown}", highlight=False, markup=False)
+    for reason, count in manifest.rejects.items():
+        console.print(f"rejected, {reason}: {count:,}", highlight=False)
+    for what, count in manifest.ignored.items():
+        console.print(f"not looked at, {what}: {count:,} files", highlight=False)
+    console.print(f"Look at it with: maskloom inspect {dataset}", highlight=False)

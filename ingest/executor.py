@@ -1,0 +1,114 @@
+"""Dask as a plain executor: one task is one shard, a bounded window is in flight, results are dropped at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any
+
+from distributed import Client, LocalCluster, as_completed
+from distributed.scheduler import KilledWorker
+
+from shards.errors import MaskloomError, SettingsError
+
+_THREADS_PER_WORKER = 2  # decoding, resizing and encoding release the GIL; a second process would import torch again
+_WINDOW_PER_THREAD = 2
+_CONNECT_TIMEOUT_S = 15
+
+
+class WorkerLostError(MaskloomError):
+    """A shard killed its worker again and again."""
+
+
+class DaskExecutor:
+    """Runs shard tasks on an embedded cluster, or on a running scheduler.
+
+    Args:
+        workers: Tasks at the same time on the embedded cluster.
+        scheduler: Address of a running scheduler (`tcp://host:8786`); its workers must see the same folders.
+
+    Raises:
+        SettingsError: The scheduler does not answer.
+    """
+
+    def __init__(self, *, workers: int, scheduler: str | None) -> None:
+        self._cluster: LocalCluster | None = None
+        if scheduler is None:
+            self._cluster = _local_cluster(workers)
+            self._client = Client(self._cluster)
+        else:
+            self._client = _connect(scheduler)
+
+    @property
+    def capacity(self) -> int:
+        """Tasks that run at the same time."""
+        return max(1, sum(self._client.nthreads().values()))
+
+    def run(self, task: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        """Run `task` on every tuple of arguments and yield the results as they come, in any order.
+
+        Only a few tasks per thread are known to the scheduler at any time, and a finished one is released at once, so
+        that a dying worker never makes Dask run finished work again.
+
+        Raises:
+            WorkerLostError: A task killed its worker more often than is allowed.
+        """
+        waiting = iter(arguments)
+        running = as_completed(raise_errors=False)
+        for _ in range(self.capacity * _WINDOW_PER_THREAD):
+            self._submit_next(running, task, waiting)
+        for future in running:
+            result = _result(future)
+            future.release()
+            self._submit_next(running, task, waiting)
+            yield result
+
+    def _submit_next(self, running: as_completed, task: Callable[..., Any], waiting: Iterator[tuple[Any, ...]]) -> None:
+        for arguments in waiting:
+            running.add(self._client.submit(task, *arguments, pure=False))
+            return
+
+    def close(self) -> None:
+        """Stop the embedded cluster, or leave the running scheduler alone; tasks in flight are cancelled."""
+        self._client.close(timeout=5)
+        if self._cluster is not None:
+            self._cluster.close(timeout=5)
+
+    def __enter__(self) -> DaskExecutor:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _result(future: Any) -> Any:  # noqa: ANN401 - a Dask future holds anything
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise WorkerLostError(
+            f"A worker died every time it ran {future.key}: out of memory, or a decoder crashed. "
+            "Finished shards are kept; run the same command with fewer --workers."
+        ) from error
+
+
+def _local_cluster(workers: int) -> LocalCluster:
+    processes = max(1, -(-workers // _THREADS_PER_WORKER))
+    return LocalCluster(
+        n_workers=processes,
+        threads_per_worker=-(-workers // processes),
+        processes=True,
+        dashboard_address=None,
+        host="127.0.0.1",
+        silence_logs=logging.ERROR,
+        memory_limit=None,
+    )
+
+
+def _connect(scheduler: str) -> Client:
+    try:
+        return Client(scheduler, timeout=_CONNECT_TIMEOUT_S)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"No Dask scheduler answers at {scheduler} ({error}). Start one with `dask scheduler`, or leave --scheduler out."
+        ) from error

@@ -1,0 +1,244 @@
+"""Pictures: from whatever a file holds to an upright 8-bit picture that every reader shows the same way.
+
+A picture is stored unchanged (apart from stripped EXIF) unless something asks for a change: a size limit, an orientation,
+transparency, CMYK, 16 bits, a palette, or a format that training does not read. What was lossless stays lossless (PNG),
+what was JPEG or WebP becomes JPEG.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+import torch
+from PIL import Image, ImageCms, ImageOps
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
+
+from ingest.jpeg_segments import without_exif
+from ingest.rejection import Rejection
+from ingest.settings import Check, IngestSettings
+from shards.image_header import (
+    ALLOWED_FORMATS,
+    ImageHeader,
+    OversizedImageError,
+    UnreadableImageError,
+    read_image_header,
+)
+from shards.schema import RejectReason
+
+Pixels = npt.NDArray[np.uint8]
+
+_STORED_FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+_PLAIN_MODES = ("RGB", "L")
+_LOSSY_FORMATS = ("JPEG", "WEBP")
+_REFUSED_MODES = ("F", "I", "LAB", "HSV", "YCbCr")
+_SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
+_DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, KeyError, IndexError, TypeError, MemoryError)
+_KNOWN_BUT_REFUSED = {
+    b"8BPS": "PSD",
+    b"%!PS": "EPS",
+    b"%PDF": "PDF",
+    b"<svg": "SVG",
+    b"\x00\x00\x00\x0cjP": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\xff\x0a": "JPEG XL",
+    b"SIMPLE": "FITS",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """A picture as it goes into the shard: encoded bytes, tar extension, and size in pixels."""
+
+    data: bytes
+    extension: str
+    width: int
+    height: int
+
+    @property
+    def facts(self) -> dict[str, int | str]:
+        """Columns of the index."""
+        name = {"jpg": "jpeg"}.get(self.extension, self.extension)
+        return {"image.format": name, "image.width": self.width, "image.height": self.height}
+
+
+def store_image(data: bytes, settings: IngestSettings) -> StoredImage:
+    """Turn the bytes of a picture file into what is stored.
+
+    Raises:
+        Rejection: The bytes are no picture of a format that is read, damaged, too large, animated, or hold pixels that
+            have no 8-bit meaning.
+    """
+    header = _checked_header(data, settings)
+    if _can_stay(header, settings):
+        kept = without_exif(data) if header.format == "JPEG" else data
+        _check_decodes(kept, header, settings.check)
+        return StoredImage(
+            data=kept, extension=_STORED_FORMATS[header.format], width=header.width, height=header.height
+        )
+    return _encode(_shrink(_decode(data, header, settings), settings.image_size), header, settings)
+
+
+def _checked_header(data: bytes, settings: IngestSettings) -> ImageHeader:
+    if not data:
+        raise Rejection(RejectReason.EMPTY_FILE, "the file has no bytes")
+    for magic, name in _KNOWN_BUT_REFUSED.items():
+        if data.startswith(magic):
+            raise Rejection(RejectReason.UNSUPPORTED_FORMAT, f"{name} is not read; formats are {', '.join(ALLOWED_FORMATS)}")
+    try:
+        header = read_image_header(data)
+    except OversizedImageError as error:
+        raise Rejection(RejectReason.TOO_MANY_PIXELS, str(error)) from error
+    except UnreadableImageError as error:
+        starts = f"; the file starts with {data[:8].hex(' ')}"
+        reason = RejectReason.CORRUPT_IMAGE if "broken" in str(error) else RejectReason.UNKNOWN_FORMAT
+        raise Rejection(reason, f"{error}{starts}") from error
+    pixels = header.width * header.height
+    if pixels > settings.limits.pixels:
+        raise Rejection(RejectReason.TOO_MANY_PIXELS, f"{header.width}x{header.height} is over {settings.limits.pixels} pixels")
+    if pixels == 0:
+        raise Rejection(RejectReason.CORRUPT_IMAGE, f"{header.width}x{header.height} pixels")
+    if header.frames > 1:
+        raise Rejection(RejectReason.MULTIPLE_FRAMES, f"{header.frames} frames; a still picture has one")
+    if header.mode in _REFUSED_MODES:
+        raise Rejection(RejectReason.UNSUPPORTED_PIXELS, f"pixels of mode {header.mode} have no 8-bit meaning")
+    return header
+
+
+def _can_stay(header: ImageHeader, settings: IngestSettings) -> bool:
+    is_small = settings.image_size is None or min(header.width, header.height) <= settings.image_size
+    is_plain = header.mode in _PLAIN_MODES and not header.has_alpha and header.orientation == 1
+    carries_exif = header.has_exif and header.format != "JPEG"  # from a JPEG it is cut out without touching the pixels
+    return is_small and is_plain and not carries_exif and header.format in _STORED_FORMATS
+
+
+def _check_decodes(data: bytes, header: ImageHeader, check: Check) -> None:
+    if check is Check.HEADER:
+        return
+    if header.format == "JPEG":
+        _decode_jpeg(data, header, image_size=None)
+    else:
+        _open(data).close()
+
+
+def _decode(data: bytes, header: ImageHeader, settings: IngestSettings) -> Pixels:
+    is_plain_jpeg = header.format == "JPEG" and header.mode in _PLAIN_MODES and not _needs_colour_conversion(header)
+    if is_plain_jpeg:
+        return _upright(_decode_jpeg(data, header, image_size=settings.image_size), header.orientation)
+    with _open(data) as image, warnings.catch_warnings(action="ignore"):
+        try:
+            upright = ImageOps.exif_transpose(image)
+            return np.ascontiguousarray(np.asarray(_eight_bit(upright, header)))
+        except _DECODE_ERRORS as error:
+            raise Rejection(RejectReason.CORRUPT_IMAGE, f"{type(error).__name__}: {error}") from error
+
+
+def _decode_jpeg(data: bytes, header: ImageHeader, *, image_size: int | None) -> Pixels:
+    """Decode a grey or colour JPEG strictly: libjpeg's warnings (cut off, bad markers) are errors.
+
+    Far larger pictures are decoded at 1/2, 1/4 or 1/8 of their size, in the transform domain, if at least twice the wanted
+    size is left; the exact resize that follows then decides the pixels.
+    """
+    colourspace = "GRAY" if header.mode == "L" else "RGB"
+    divisor = _decode_divisor(min(header.width, header.height), image_size)
+    try:
+        return simplejpeg.decode_jpeg(
+            data,
+            colorspace=colourspace,
+            min_height=-(-header.height // divisor) if divisor > 1 else 0,
+            min_width=-(-header.width // divisor) if divisor > 1 else 0,
+            min_factor=1,
+        )
+    except ValueError as error:
+        raise Rejection(RejectReason.CORRUPT_IMAGE, str(error)) from error
+
+
+def _decode_divisor(shorter_side: int, image_size: int | None) -> int:
+    if image_size is None:
+        return 1
+    return next((divisor for divisor in (8, 4, 2) if shorter_side // divisor >= 2 * image_size), 1)
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            image = Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS)
+            image.load()
+    except _DECODE_ERRORS as error:
+        raise Rejection(RejectReason.CORRUPT_IMAGE, f"{type(error).__name__}: {error}") from error
+    return image
+
+
+def _eight_bit(image: Image.Image, header: ImageHeader) -> Image.Image:
+    """Return the picture as RGB or grey with 8 bits a channel: transparency over white, 16 bits scaled, sRGB colours."""
+    if image.mode in _SIXTEEN_BIT_MODES:
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if image.mode == "1":
+        return image.convert("L")
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", coloured.size, "white")
+        return Image.alpha_composite(white, coloured).convert("RGB")
+    if _needs_colour_conversion(header):
+        return _to_srgb(image, header)
+    return image if image.mode in _PLAIN_MODES else image.convert("RGB")
+
+
+def _needs_colour_conversion(header: ImageHeader) -> bool:
+    return header.icc_profile is not None and header.mode in ("RGB", "CMYK") and b"sRGB" not in header.icc_profile
+
+
+def _to_srgb(image: Image.Image, header: ImageHeader) -> Image.Image:
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(header.icc_profile or b""))
+        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        # A broken profile says nothing about the colours; without one, the standard conversion is what viewers show.
+        return image.convert("RGB")
+    return converted if converted is not None else image.convert("RGB")
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Apply an EXIF orientation, 1 to 8, to an (height, width, channels) array."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _shrink(pixels: Pixels, image_size: int | None) -> Pixels:
+    """Make the shorter side `image_size` pixels with an antialiased bicubic filter, if it is longer."""
+    height, width = pixels.shape[:2]
+    if image_size is None or min(height, width) <= image_size:
+        return pixels
+    scale = image_size / min(height, width)
+    size = [max(image_size, round(height * scale)), max(image_size, round(width * scale))]
+    planes = torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1)
+    small = resize(planes, size, interpolation=InterpolationMode.BICUBIC, antialias=True)
+    return np.ascontiguousarray(small.permute(1, 2, 0).numpy())
+
+
+def _encode(pixels: Pixels, header: ImageHeader, settings: IngestSettings) -> StoredImage:
+    pixels = np.atleast_3d(pixels)
+    height, width, channels = pixels.shape
+    if header.format in _LOSSY_FORMATS:
+        data = simplejpeg.encode_jpeg(
+            pixels,
+            quality=settings.jpeg_quality,
+            colorspace="GRAY" if channels == 1 else "RGB",
+            colorsubsampling="Gray" if channels == 1 else "420",
+        )
+        return StoredImage(data=data, extension="jpg", width=width, height=height)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(buffer, format="PNG", compress_level=6)
+    return StoredImage(data=buffer.getvalue(), extension="png", width=width, height=height)

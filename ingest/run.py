@@ -1,0 +1,93 @@
+"""The chain of an ingest: scan, plan, shard tasks, seal. Every arrow is durable, so a killed run goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ingest.executor import DaskExecutor
+from ingest.items import RawItem
+from ingest.plan import Plan, make_plan
+from ingest.plan_file import commit_plan
+from ingest.progress import Reporter
+from ingest.settings import IngestSettings
+from ingest.shard_task import write_shard
+from ingest.sources import Source
+from shards.errors import PlanMismatchError
+from shards.manifest import MANIFEST, Manifest, Origin, load_manifest, seal
+from shards.receipt import Receipt, committed_shards, read_receipt
+from shards.storage import make_folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Where shard tasks run: an embedded cluster of `workers` tasks at a time, or a running scheduler."""
+
+    workers: int
+    scheduler: str | None = None
+
+
+def ingest(source: Source, dataset: Path, settings: IngestSettings, *, cluster: Cluster, console: Console) -> Manifest:
+    """Turn a source into a sealed dataset in the folder `dataset`, or complete an interrupted attempt.
+
+    Raises:
+        SourceError: The source is empty or cannot be listed.
+        PlanMismatchError: The folder holds another dataset, or source or settings have changed since it was begun.
+        StorageError: The output cannot be written; what is finished is kept.
+    """
+    with Reporter(console, "Scanning", None) as reporter:
+        plan = make_plan(_counted(source.scan(), reporter), settings)
+    if (dataset / MANIFEST).exists():
+        return _finished(dataset, plan)
+    make_folder(dataset)
+    commit_plan(dataset, plan, source.root)
+    _write_missing(dataset, plan, cluster, console)
+    return seal(dataset, _origin(source, plan))
+
+
+def _counted(items: Iterator[RawItem], reporter: Reporter) -> Iterator[RawItem]:
+    for item in items:
+        reporter.advance(1)
+        yield item
+
+
+def _finished(dataset: Path, plan: Plan) -> Manifest:
+    manifest = load_manifest(dataset)
+    if manifest.plan_id != plan.plan_id:
+        raise PlanMismatchError(
+            f"{dataset} is a finished dataset made from something else: {manifest.source}, with other settings or other "
+            "content. A sealed dataset is never changed: ingest into a new folder."
+        )
+    return manifest
+
+
+def _write_missing(dataset: Path, plan: Plan, cluster: Cluster, console: Console) -> None:
+    done = committed_shards(dataset)
+    missing = [shard for shard in range(plan.num_shards) if shard not in done]
+    with Reporter(console, "Ingesting", len(plan.items)) as reporter:
+        reporter.resume_at(sum(_size(read_receipt(dataset, shard)) for shard in done))
+        if not missing:
+            return
+        with DaskExecutor(workers=min(cluster.workers, len(missing)), scheduler=cluster.scheduler) as executor:
+            for receipt in executor.run(write_shard, ((dataset.resolve(), shard) for shard in missing)):
+                reporter.advance(_size(receipt), sum(receipt.rejects.values()))
+
+
+def _size(receipt: Receipt) -> int:
+    return receipt.samples + sum(receipt.rejects.values())
+
+
+def _origin(source: Source, plan: Plan) -> Origin:
+    return Origin(
+        plan_id=plan.plan_id,
+        source=source.describe(),
+        settings=plan.settings.to_json(),
+        software=plan.software,
+        classes=plan.classes,
+        num_items=len(plan.items),
+        num_shards=plan.num_shards,
+        ignored=dict(sorted(source.ignored.items())),
+    )

@@ -1,0 +1,38 @@
+"""Captions and metadata records: from raw bytes to checked, normalised UTF-8."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+from ingest.rejection import Rejection
+from shards.schema import RejectReason
+
+
+def store_text(data: bytes) -> bytes:
+    """Return a caption as normalised UTF-8 (NFC, no byte order mark, no surrounding white space, Unix line ends).
+
+    Raises:
+        Rejection: It is not UTF-8, or nothing is left of it.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Rejection(RejectReason.BAD_TEXT_ENCODING, f"byte {error.start} is not UTF-8: {error.reason}") from error
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    if not text:
+        raise Rejection(RejectReason.EMPTY_TEXT, "the caption is empty")
+    return text.encode()
+
+
+def store_metadata(data: bytes) -> bytes:
+    """Return a metadata record as it is, once it is known to be JSON.
+
+    Raises:
+        Rejection: It is not.
+    """
+    try:
+        json.loads(data)
+    except ValueError as error:
+        raise Rejection(RejectReason.BAD_TEXT_ENCODING, f"the metadata is not JSON: {error}") from error
+    return data

@@ -1,0 +1,53 @@
+"""The command `maskloom`: the front door that composes the command groups of the four packages, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+import ingest.commands
+import pipelines.commands
+import shards.commands
+import trainers.commands
+from shards.errors import MaskloomError
+
+_ABOUT = """Raw images, captions and labels to a pretrained encoder.
+
+  maskloom ingest SOURCE DATASET          raw files -> checked, shuffled shards
+  maskloom inspect DATASET                look at what is in there
+  maskloom targets DATASET --teacher hog  store what a teacher says about every view
+  maskloom train mae --data DATASET --out RUN
+  maskloom eval RUN --data DATASET        kNN, linear probe, reconstructions, report
+
+Every command explains itself: maskloom COMMAND --help.
+"""
+
+app = typer.Typer(
+    name="maskloom",
+    help=_ABOUT,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for group in (ingest.commands, shards.commands, pipelines.commands, trainers.commands):
+    app.registered_commands += group.app.registered_commands
+
+
+def main() -> None:
+    """Run the command line; a MaskloomError becomes its message and exit code 1, Ctrl-C exit code 130."""
+    console = Console(stderr=True)
+    try:
+        app()
+    except MaskloomError as error:
+        console.print(f"maskloom: {error}", highlight=False, markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("\nStopped. What is finished is kept: the same command goes on from there.", highlight=False)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

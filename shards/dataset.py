@@ -1,0 +1,183 @@
+"""A sealed dataset, opened for random access: any sample by its number, every byte checked on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shards.errors import CorruptShardError, MissingFieldError, did_you_mean
+from shards.index import ArrowTable
+from shards.manifest import MANIFEST, Manifest, load_manifest
+from shards.sample import Sample
+from shards.schema import BLOCK
+from shards.shard_reader import ShardReader
+from shards.storage import bytes_digest
+from shards.target_table import TargetTable, open_target, sealed_targets
+
+Ids = npt.NDArray[np.int64]
+
+_OPEN_SHARDS = 256
+
+
+class Dataset:
+    """Random access to the samples of a sealed dataset.
+
+    Samples are numbered 0 .. num_samples - 1 so that every run of 64 from a multiple of 64 lies side by side in one
+    shard (a *full block*); the short tails of the shards come last. The numbering follows from the shard table alone, so
+    nothing that grows with the number of samples is held in memory.
+
+    A Dataset can be pickled; files are opened again, on demand, in the process that uses them.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, dataset_id: str) -> None:
+        self.root = root
+        self.manifest = manifest
+        self.dataset_id = dataset_id
+        self._readers: dict[int, ShardReader] = {}
+
+    @classmethod
+    def open(cls, root: str | Path) -> Dataset:
+        """Open the dataset folder `root`.
+
+        Raises:
+            MissingDatasetError: There is no sealed dataset; the message says which command makes one.
+            DatasetError: The manifest cannot be understood.
+        """
+        path = Path(root)
+        manifest = load_manifest(path)
+        return cls(path, manifest, bytes_digest((path / MANIFEST).read_bytes())[7:23])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root, "manifest": self.manifest, "dataset_id": self.dataset_id, "_readers": {}}
+
+    @property
+    def num_samples(self) -> int:
+        """Samples stored."""
+        return self.manifest.num_samples
+
+    @cached_property
+    def _shards(self) -> ArrowTable:
+        return ArrowTable(self.root / self.manifest.shards.path)
+
+    @cached_property
+    def _first_blocks(self) -> Ids:
+        return self._shard_column("first_block")
+
+    @cached_property
+    def _first_tails(self) -> Ids:
+        return self._shard_column("first_tail")
+
+    def _shard_column(self, name: str) -> Ids:
+        column: Ids = self._shards.block(0).column(name).to_numpy()
+        return column
+
+    @cached_property
+    def _num_full_blocks(self) -> int:
+        if self.manifest.num_shards == 0:
+            return 0
+        last = int(self._shard_column("samples")[-1])
+        return int(self._first_blocks[-1]) + last // BLOCK
+
+    def locate(self, ids: Ids) -> tuple[Ids, Ids]:
+        """Return the shard and the row inside it of every sample number; O(log shards) each.
+
+        Raises:
+            IndexError: A number is negative or not below num_samples.
+        """
+        if ids.size and (ids.min() < 0 or ids.max() >= self.num_samples):
+            raise IndexError(f"{self.root} has samples 0..{self.num_samples - 1}; asked for {ids.min()}..{ids.max()}.")
+        blocks, tails = ids // BLOCK, ids - self._num_full_blocks * BLOCK
+        is_tail = tails >= 0
+        by_block = np.searchsorted(self._first_blocks, blocks, side="right") - 1
+        by_tail = np.searchsorted(self._first_tails, tails, side="right") - 1
+        shards = np.where(is_tail, by_tail, by_block)
+        block_rows = (blocks - self._first_blocks[shards]) * BLOCK + ids % BLOCK
+        tail_start = self._shard_column("samples")[shards] // BLOCK * BLOCK
+        tail_rows = tail_start + tails - self._first_tails[shards]
+        return shards, np.where(is_tail, tail_rows, block_rows)
+
+    def read(self, ids: Ids, fields: Sequence[str]) -> list[Sample]:
+        """Read samples by number, each member checked against its digest.
+
+        A field that a sample does not have is absent from its `fields`.
+
+        Raises:
+            MissingFieldError: The dataset holds no such field at all.
+            CorruptShardError: Stored bytes differ from what was written; names shard, key and field.
+        """
+        for field in fields:
+            self._require_field(field)
+        shards, rows = self.locate(ids)
+        wanted = tuple(fields)
+        return [
+            self._reader(shard).sample(row, wanted) for shard, row in zip(shards.tolist(), rows.tolist(), strict=True)
+        ]
+
+    def column(self, ids: Ids, name: str) -> npt.NDArray[Any]:
+        """Return one indexed fact (`label`, `image.width`, ...) of many samples, without touching a tar.
+
+        Raises:
+            MissingFieldError: The index has no such column.
+        """
+        shards, rows = self.locate(ids)
+        return np.array(
+            [self._reader(shard).fact(row, name) for shard, row in zip(shards.tolist(), rows.tolist(), strict=True)]
+        )
+
+    def keys(self, ids: Ids) -> list[str]:
+        """Return the keys of samples."""
+        return [str(key) for key in self.column(ids, "key")]
+
+    def target(self, name: str) -> TargetTable:
+        """Open the sealed stored target `name`: a target id, or the name of the only such teacher.
+
+        Raises:
+            MissingTargetError: Not there or not sealed; the message names what exists and the command that makes it.
+        """
+        return open_target(self, name)
+
+    def target_ids(self) -> list[str]:
+        """Return the ids of all sealed targets."""
+        return sealed_targets(self.root)
+
+    def shard_digest(self, shard: int) -> str:
+        """Return the recorded digest of a shard's tar."""
+        return str(self._shards.block(0).column("tar_digest")[shard].as_py())
+
+    def shard_samples(self, shard: int) -> int:
+        """Return how many samples a shard holds."""
+        return int(self._shard_column("samples")[shard])
+
+    def shard_paths(self, shard: int) -> tuple[Path, Path]:
+        """Return the tar and the index file of a shard."""
+        table = self._shards.block(0)
+        return self.root / str(table.column("tar")[shard]), self.root / str(table.column("index")[shard])
+
+    def reader(self, shard: int) -> ShardReader:
+        """Return the random-access reader of one shard."""
+        return self._reader(shard)
+
+    def _reader(self, shard: int) -> ShardReader:
+        reader = self._readers.get(shard)
+        if reader is None:
+            if len(self._readers) >= _OPEN_SHARDS:
+                self._readers.pop(next(iter(self._readers))).close()
+            tar, index = self.shard_paths(shard)
+            reader = self._readers[shard] = ShardReader(tar, index)
+            if reader.num_rows != self.shard_samples(shard):
+                raise CorruptShardError(
+                    f"{index} has {reader.num_rows} rows, the manifest of {self.root} says {self.shard_samples(shard)}."
+                )
+        return reader
+
+    def _require_field(self, field: str) -> None:
+        held = self.manifest.fields
+        if field not in held:
+            raise MissingFieldError(
+                f"Field '{field}' was asked for, but {self.root} holds only {', '.join(held)}.{did_you_mean(field, held)}"
+            )

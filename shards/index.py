@@ -1,0 +1,73 @@
+"""The index beside every tar: one row per sample, one record batch per block, opened by memory map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from shards.errors import CorruptShardError
+from shards.schema import ABSENT, BLOCK, FIELDS, REJECTS_SCHEMA
+from shards.storage import file_digest, sync_file
+
+
+def write_table(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write `rows` as an uncompressed Arrow file, 64 rows per record batch, and return its digest."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for start in range(0, len(rows), BLOCK):
+            writer.write_batch(pa.RecordBatch.from_pylist(list(rows[start : start + BLOCK]), schema=schema))
+    sync_file(path)
+    return file_digest(path, "sha256")
+
+
+def write_rejects(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write the refused items of a shard and return the file's digest."""
+    return write_table(path, REJECTS_SCHEMA, rows)
+
+
+def absent_member(field: str) -> dict[str, Any]:
+    """Return the index columns of a sample that lacks `field`: size -1, no facts."""
+    columns: dict[str, Any] = {
+        f"{field}.offset": 0,
+        f"{field}.size": ABSENT,
+        f"{field}.xxh3": 0,
+        f"{field}.sha256": None,
+    }
+    return columns | {name: ABSENT if pa.types.is_integer(kind) else None for name, kind in FIELDS[field].facts.items()}
+
+
+class ArrowTable:
+    """An Arrow file opened by memory map; batches are views, nothing is copied until a column is asked for.
+
+    Raises:
+        CorruptShardError: The file is missing or no Arrow file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._map = pa.memory_map(str(path))
+            self._reader = pa.ipc.open_file(self._map)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise CorruptShardError(f"{path} cannot be read as an Arrow file: {error}.") from error
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the file."""
+        return self._reader.schema
+
+    @property
+    def num_blocks(self) -> int:
+        """Record batches in the file."""
+        return int(self._reader.num_record_batches)
+
+    def block(self, number: int) -> pa.RecordBatch:
+        """Return the record batch of block `number`."""
+        return self._reader.get_batch(number)
+
+    def rows(self) -> Iterable[dict[str, Any]]:
+        """Iterate over all rows as dictionaries, a block at a time."""
+        for number in range(self.num_blocks):
+            yield from self.block(number).to_pylist()

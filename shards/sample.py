@@ -1,0 +1,22 @@
+"""One stored sample: a key, its encoded fields, and what is known about them without decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A key with named encoded fields and facts; immutable.
+
+    Args:
+        key: Names the sample in its dataset; at most 96 ASCII characters.
+        fields: Encoded bytes by field name, as they stand in the tar (`image`: a JPEG, PNG or WebP file; `text`: UTF-8).
+        facts: What the index knows about the fields: `image.width` in pixels, `label` as an integer, ...
+    """
+
+    key: str
+    fields: Mapping[str, bytes]
+    facts: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,107 @@
+"""Tar files: written so that equal samples give equal bytes, and read without trusting a single header."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import xxhash
+
+from shards.errors import CorruptShardError
+from shards.storage import sync_file
+
+_RECORD = 512
+_MEMBER_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class TarMember:
+    """A regular file inside a tar: its name, the byte offset of its payload, and its size in bytes."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class TarWriter:
+    """Writes members one after the other with fixed times, owners and modes, hashing the file as it goes.
+
+    Every member is a plain USTAR file (one 512-byte header, payload, zero padding), so any tar reader understands it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("xb", buffering=1 << 20)
+        self._hash = xxhash.xxh3_128()
+        self.size = 0
+
+    def add(self, name: str, data: bytes) -> int:
+        """Append a member and return the byte offset of its payload."""
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        info.mode = _MEMBER_MODE
+        self._write(info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict"))
+        offset = self.size
+        self._write(data)
+        self._write(bytes(-len(data) % _RECORD))
+        return offset
+
+    def finish(self) -> str:
+        """Write the end of the archive, make it durable, and return its digest."""
+        self._write(bytes(2 * _RECORD))
+        self._file.close()
+        sync_file(self._path)
+        return f"xxh3_128:{self._hash.hexdigest()}"
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+    def __enter__(self) -> TarWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def iterate_members(path: Path) -> Iterator[TarMember | tarfile.TarInfo]:
+    """Yield the members of a tar in order: a TarMember for a regular file, the bare header for anything else.
+
+    Python's tarfile takes a damaged header in the middle for the end of the archive and says nothing; here whatever
+    stands behind the last readable header must be the end marker.
+
+    Raises:
+        CorruptShardError: A header is damaged, or the file ends inside a member.
+    """
+    size = path.stat().st_size
+    try:
+        with tarfile.open(path, mode="r:") as archive:
+            for info in archive:
+                if info.isreg() and info.offset_data + info.size > size:
+                    raise CorruptShardError(
+                        f"{path} is truncated: member '{info.name}' should end at byte "
+                        f"{info.offset_data + info.size}, the file has {size}."
+                    )
+                yield TarMember(info.name, info.offset_data, info.size) if info.isreg() else info
+            end = archive.offset
+    except tarfile.TarError as error:
+        raise CorruptShardError(f"{path} is not a readable tar: {error}.") from error
+    _require_end_marker(path, end, size)
+
+
+def _require_end_marker(path: Path, end: int, size: int) -> None:
+    with path.open("rb") as file:
+        file.seek(min(end, size))
+        tail = file.read(_RECORD)
+    if any(tail):
+        raise CorruptShardError(
+            f"{path} has a damaged header at byte {end}; {size - end} bytes behind it cannot be read."
+        )
+    if not tail and end > size:
+        raise CorruptShardError(f"{path} is truncated: a member should end at byte {end}, the file has {size}.")

@@ -1,0 +1,144 @@
+"""Checks a dataset against everything it says about itself: hashes, tar structure, conservation, target alignment."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from shards.dataset import Dataset
+from shards.errors import MaskloomError
+from shards.index import ArrowTable
+from shards.receipt import FileRecord, Receipt, read_receipt
+from shards.storage import bytes_digest, file_digest
+from shards.tar import TarMember, iterate_members
+from shards.target_table import read_target_receipt, require_bound, target_folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is not as recorded: where it is, and what is wrong with it."""
+
+    where: str
+    what: str
+
+
+def verify(dataset: Dataset, *, on_shard: Callable[[int], None] = lambda _: None) -> list[Finding]:
+    """Check every byte of a dataset and return what is wrong; an empty list means that all is well.
+
+    Args:
+        dataset: The dataset to check.
+        on_shard: Called with the number of each shard when it is done, for progress.
+    """
+    findings = [] if _matches(dataset.root, dataset.manifest.shards) else [_damaged(dataset.manifest.shards)]
+    totals = Counter[str]()
+    for shard in range(dataset.manifest.num_shards):
+        findings += _check_shard(dataset, shard, totals)
+        on_shard(shard)
+    findings += _check_conservation(dataset, totals)
+    for target_id in dataset.target_ids():
+        findings += _check_target(dataset, target_id)
+    return findings
+
+
+def _check_shard(dataset: Dataset, shard: int, totals: Counter[str]) -> list[Finding]:
+    try:
+        receipt = read_receipt(dataset.root, shard)
+    except MaskloomError as error:
+        return [Finding(where=f"receipts/{shard:06d}.json", what=str(error))]
+    findings = [_damaged(record) for record in receipt.files.values() if not _matches(dataset.root, record)]
+    if dataset.shard_digest(shard) != receipt.files["tar"].digest:
+        findings.append(
+            Finding(where=f"receipts/{shard:06d}.json", what="differs from the shard table of the manifest")
+        )
+    totals["samples"] += receipt.samples
+    totals.update({f"rejected as {reason}": count for reason, count in receipt.rejects.items()})
+    if not findings:
+        findings += list(_check_contents(dataset.root, receipt))
+    return findings
+
+
+def _check_contents(root: Path, receipt: Receipt) -> Iterator[Finding]:
+    """Compare the index with the tar it describes: members, order, and digests."""
+    tar = receipt.files["tar"].path
+    try:
+        members = {item.offset: item for item in iterate_members(root / tar) if isinstance(item, TarMember)}
+    except MaskloomError as error:
+        yield Finding(where=tar, what=str(error))
+        return
+    rows = list(ArrowTable(root / receipt.files["index"].path).rows())
+    rejected = sum(1 for _ in ArrowTable(root / receipt.files["rejects"].path).rows())
+    if len(rows) != receipt.samples or rejected != sum(receipt.rejects.values()):
+        yield Finding(where=tar, what=f"{len(rows)} rows and {rejected} rejects, the receipt says otherwise")
+    for key, count in Counter(row["key"] for row in rows).items():
+        if count > 1:
+            yield Finding(where=f"{tar} {key}", what=f"the key occurs {count} times")
+    descriptor = os.open(root / tar, os.O_RDONLY)
+    try:
+        for row in rows:
+            yield from _check_row(tar, descriptor, row, members)
+    finally:
+        os.close(descriptor)
+
+
+def _check_row(tar: str, descriptor: int, row: dict[str, object], members: dict[int, TarMember]) -> Iterator[Finding]:
+    for column in [name for name in row if name.endswith(".offset")]:
+        field = column.removesuffix(".offset")
+        offset, size = int(str(row[column])), int(str(row[f"{field}.size"]))
+        if size < 0:
+            continue
+        member = members.get(offset)
+        if member is None or member.size != size or member.name.partition(".")[0] != row["key"]:
+            yield Finding(where=f"{tar} {row['key']}", what=f"field '{field}' does not stand where the index says")
+        elif xxhash.xxh3_64_intdigest(os.pread(descriptor, size, offset)) != row[f"{field}.xxh3"]:
+            yield Finding(where=f"{tar} {row['key']}", what=f"field '{field}' is not what was stored")
+
+
+def _check_conservation(dataset: Dataset, totals: Counter[str]) -> list[Finding]:
+    manifest, where = dataset.manifest, "dataset.json"
+    recorded = Counter({"samples": manifest.num_samples})
+    recorded.update({f"rejected as {reason}": count for reason, count in manifest.rejects.items()})
+    findings = [
+        Finding(where=where, what=f"{name}: {recorded[name]}, but the receipts add up to {totals[name]}")
+        for name in sorted(set(recorded) | set(totals))
+        if recorded[name] != totals[name]
+    ]
+    if manifest.num_samples + manifest.num_rejects != manifest.num_items:
+        findings.append(Finding(where=where, what=f"stored and rejected do not add up to {manifest.num_items} items"))
+    return findings
+
+
+def _check_target(dataset: Dataset, target_id: str) -> list[Finding]:
+    folder = target_folder(dataset.root, target_id)
+    table = dataset.target(target_id)
+    findings, receipts = [], []
+    for shard in range(dataset.manifest.num_shards):
+        where = f"targets/{target_id} shard {shard}"
+        try:
+            receipt = read_target_receipt(folder, shard)
+            receipts.append(receipt.to_json())
+            require_bound(dataset, receipt)
+            if not _matches(folder, receipt.file):
+                findings.append(_damaged(receipt.file))
+            elif table.keys(shard) != [dataset.reader(shard).fact(row, "key") for row in range(receipt.samples)]:
+                findings.append(Finding(where=where, what="its rows are not in the order of the base shard"))
+        except MaskloomError as error:
+            findings.append(Finding(where=where, what=str(error)))
+    if not findings and bytes_digest(b"".join(receipts)) != table.sealed.receipts_digest:
+        findings.append(Finding(where=f"targets/{target_id}", what="the receipts have changed since it was sealed"))
+    return findings
+
+
+def _matches(root: Path, record: FileRecord) -> bool:
+    path = root / record.path
+    if not path.is_file() or path.stat().st_size != record.bytes:
+        return False
+    return file_digest(path, record.digest.partition(":")[0]) == record.digest
+
+
+def _damaged(record: FileRecord) -> Finding:
+    return Finding(where=record.path, what=f"missing, or not the {record.bytes} bytes with digest {record.digest}")
