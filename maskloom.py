@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
+import trainers.commands
 import typer
 from rich.console import Console
 
 import ingest.commands
 import pipelines.commands
 import shards.commands
-import trainers.commands
 from shards.errors import MaskloomError
 
 _ABOUT = """Raw images, captions and labels to a pretrained encoder.

@@ -39,7 +39,17 @@ _PLAIN_MODES = ("RGB", "L")
 _LOSSY_FORMATS = ("JPEG", "WEBP")
 _REFUSED_MODES = ("F", "I", "LAB", "HSV", "YCbCr")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
-_DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, KeyError, IndexError, TypeError, MemoryError)
+_DECODE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    KeyError,
+    IndexError,
+    TypeError,
+    MemoryError,
+)
 _KNOWN_BUT_REFUSED = {
     b"8BPS": "PSD",
     b"%!PS": "EPS",
@@ -90,7 +100,9 @@ def _checked_header(data: bytes, settings: IngestSettings) -> ImageHeader:
         raise Rejection(RejectReason.EMPTY_FILE, "the file has no bytes")
     for magic, name in _KNOWN_BUT_REFUSED.items():
         if data.startswith(magic):
-            raise Rejection(RejectReason.UNSUPPORTED_FORMAT, f"{name} is not read; formats are {', '.join(ALLOWED_FORMATS)}")
+            raise Rejection(
+                RejectReason.UNSUPPORTED_FORMAT, f"{name} is not read; formats are {', '.join(ALLOWED_FORMATS)}"
+            )
     try:
         header = read_image_header(data)
     except OversizedImageError as error:
@@ -101,7 +113,9 @@ def _checked_header(data: bytes, settings: IngestSettings) -> ImageHeader:
         raise Rejection(reason, f"{error}{starts}") from error
     pixels = header.width * header.height
     if pixels > settings.limits.pixels:
-        raise Rejection(RejectReason.TOO_MANY_PIXELS, f"{header.width}x{header.height} is over {settings.limits.pixels} pixels")
+        raise Rejection(
+            RejectReason.TOO_MANY_PIXELS, f"{header.width}x{header.height} is over {settings.limits.pixels} pixels"
+        )
     if pixels == 0:
         raise Rejection(RejectReason.CORRUPT_IMAGE, f"{header.width}x{header.height} pixels")
     if header.frames > 1:
@@ -148,13 +162,14 @@ def _decode_jpeg(data: bytes, header: ImageHeader, *, image_size: int | None) ->
     colourspace = "GRAY" if header.mode == "L" else "RGB"
     divisor = _decode_divisor(min(header.width, header.height), image_size)
     try:
-        return simplejpeg.decode_jpeg(
+        pixels: Pixels = simplejpeg.decode_jpeg(
             data,
             colorspace=colourspace,
             min_height=-(-header.height // divisor) if divisor > 1 else 0,
             min_width=-(-header.width // divisor) if divisor > 1 else 0,
             min_factor=1,
         )
+        return pixels
     except ValueError as error:
         raise Rejection(RejectReason.CORRUPT_IMAGE, str(error)) from error
 

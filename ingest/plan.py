@@ -149,7 +149,11 @@ def reject_counts(plan: Plan) -> Counter[str]:
 
 def metadata_json(item: RawItem) -> bytes | None:
     """Return the `metadata` member of an item: its other columns as JSON, or None if it has none."""
-    return json.dumps(dict(item.columns), sort_keys=True, ensure_ascii=False, default=str).encode() if item.columns else None
+    return (
+        json.dumps(dict(item.columns), sort_keys=True, ensure_ascii=False, default=str).encode()
+        if item.columns
+        else None
+    )
 
 
 def listing_digest(plan: Plan) -> str:

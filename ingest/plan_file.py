@@ -99,7 +99,8 @@ def _row(planned: PlannedItem) -> dict[str, Any]:
         "shard": planned.shard,
         "identity": item.identity.encode("utf-8", "surrogateescape"),
         "parts": [
-            {name: getattr(part, name) for name in Part.__slots__} | {"uri": part.uri.encode("utf-8", "surrogateescape")}
+            {name: getattr(part, name) for name in Part.__slots__}
+            | {"uri": part.uri.encode("utf-8", "surrogateescape")}
             for part in item.parts
         ],
         "label": planned.label,
@@ -151,9 +152,15 @@ def _explain(dataset: Path, stored: dict[str, str], plan: Plan) -> str:
     before, now = json.loads(stored["settings"]), json.loads(json.dumps(plan.settings.to_json()))
     changes += [f"{name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
     software = json.loads(stored["software"])
-    changes += [f"{name} {software.get(name)} -> {plan.software[name]}" for name in plan.software if software.get(name) != plan.software[name]]
+    changes += [
+        f"{name} {software.get(name)} -> {plan.software[name]}"
+        for name in plan.software
+        if software.get(name) != plan.software[name]
+    ]
     if stored["listing"] != listing_digest(plan):
-        changes.append(f"the source: {stored['items']} items listed then, {len(plan.items)} now, or some of them have changed")
+        changes.append(
+            f"the source: {stored['items']} items listed then, {len(plan.items)} now, or some of them have changed"
+        )
     return (
         f"{dataset} was begun with another plan ({'; '.join(changes) or 'the plan differs'}). "
         "Ingest into a new folder, or repeat the original command."

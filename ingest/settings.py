@@ -61,7 +61,9 @@ class IngestSettings:
             if name not in FIELDS:
                 raise SettingsError(f"--require {name}: fields are {', '.join(FIELDS)}.{did_you_mean(name, FIELDS)}")
         if self.shard_size < 1:
-            raise SettingsError(f"--shard-size {self.shard_size}: a shard holds at least one item, best a multiple of {BLOCK}.")
+            raise SettingsError(
+                f"--shard-size {self.shard_size}: a shard holds at least one item, best a multiple of {BLOCK}."
+            )
         if self.image_size is not None and self.image_size < 1:
             raise SettingsError(f"--image-size {self.image_size}: give the shorter side in pixels, at least 1.")
         if not 1 <= self.jpeg_quality <= 100:

@@ -90,7 +90,9 @@ def _encode(entry: PlannedItem, raw: RawBytes, settings: IngestSettings) -> _Enc
         encoded.put("metadata", metadata, extension="json", raw=metadata)
     missing = [name for name in settings.require if name not in encoded.fields]
     if missing:
-        raise Rejection(RejectReason.MISSING_FIELD, f"no {', '.join(missing)}; it has {', '.join(encoded.fields) or 'nothing'}")
+        raise Rejection(
+            RejectReason.MISSING_FIELD, f"no {', '.join(missing)}; it has {', '.join(encoded.fields) or 'nothing'}"
+        )
     return encoded
 
 

@@ -16,7 +16,7 @@ from shards.errors import DatasetError, SourceError
 from shards.image_header import UnreadableImageError, read_image_header
 from shards.index import absent_member, write_rejects, write_table
 from shards.manifest import MANIFEST, Manifest, Origin, seal
-from shards.receipt import FileRecord, Receipt, commit_receipt, committed_shards
+from shards.receipt import FileRecord, Receipt, commit_receipt, committed_shards, read_receipt
 from shards.schema import FIELD_OF_EXTENSION, MAX_DETAIL_CHARACTERS, RejectReason, index_schema, is_valid_key
 from shards.shard_writer import raw_sha256
 from shards.storage import bytes_digest, canonical_json, file_digest, publish, storage_errors, temporary_path
@@ -55,7 +55,6 @@ def adopt(root: Path, *, on_shard: Callable[[int], None] = lambda _: None) -> Ma
     plan_id = bytes_digest(canonical_json({path.name: path.stat().st_size for path in tars}))
     fields = _declared_fields(tars)
     done = committed_shards(root)
-    items = 0
     for shard, path in enumerate(tars):
         if shard not in done:
             _index_shard(root, path, shard=shard, plan_id=plan_id, fields=fields)
@@ -75,8 +74,6 @@ def adopt(root: Path, *, on_shard: Callable[[int], None] = lambda _: None) -> Ma
 
 
 def _listed(root: Path, shard: int) -> int:
-    from shards.receipt import read_receipt
-
     receipt = read_receipt(root, shard)
     return receipt.samples + sum(receipt.rejects.values())
 
@@ -230,9 +227,14 @@ def _image_facts(data: bytes) -> dict[str, Any]:
     return {"image.format": header.format.lower(), "image.width": header.width, "image.height": header.height}
 
 
+def _metadata_facts(data: bytes) -> dict[str, Any]:
+    json.loads(data)
+    return {}
+
+
 _FACTS: Mapping[str, Callable[[bytes], dict[str, Any]]] = {
     "image": _image_facts,
     "text": lambda data: {"text.characters": len(data.decode())},
     "label": lambda data: {"label": int(data)},
-    "metadata": lambda data: {} if json.loads(data) is not None else {},
+    "metadata": _metadata_facts,
 }

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 
 app = typer.Typer()
@@ -28,8 +28,9 @@ def verify(dataset: DatasetArgument) -> None:
     from shards.verify import verify as check
 
     opened = Dataset.open(dataset)
-    shards = iter(track(range(opened.manifest.num_shards), description="Verifying", console=console, transient=True))
-    findings = check(opened, on_shard=lambda _: next(shards, None))
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Verifying", total=opened.manifest.num_shards)
+        findings = check(opened, on_shard=lambda _: progress.advance(task))
     if not findings:
         targets = len(opened.target_ids())
         console.print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,48 +137,56 @@ def target_folder(root: Path, target_id: str) -> Path:
     return root / TARGETS / target_id
 
 
-def write_target_shard(
-    dataset: Dataset, spec: TargetSpec, shard: int, values: list[npt.NDArray[Any]], keys: list[str]
-) -> None:
-    """Store one shard of a target and commit its receipt.
+TargetBlock = tuple[list[str], list[npt.NDArray[Any]]]
+"""Keys of up to 64 samples, and for each view an array (samples, *shape) of the stored dtype."""
+
+
+def write_target_shard(dataset: Dataset, spec: TargetSpec, shard: int, blocks: Iterable[TargetBlock]) -> int:
+    """Store one shard of a target, block by block, commit its receipt, and return the number of samples.
 
     Args:
         dataset: The dataset the target belongs to.
         spec: What the values are.
         shard: Number of the base shard.
-        values: One array (samples, *shape) per view, in row order, already of the stored dtype.
-        keys: Keys of the samples, in row order.
+        blocks: The blocks of the base shard in order.
 
     Raises:
         StorageError: The target cannot be written.
     """
     folder = target_folder(dataset.root, spec.target_id)
     temporary = temporary_path(folder, f"{shard:06d}.arrow")
-    with storage_errors(temporary):
-        _write_views(temporary, spec, values, keys)
-        sync_file(temporary)
-    digest, size = file_digest(temporary, "sha256"), temporary.stat().st_size
-    name = f"{shard:06d}-{short_digest(digest)}.arrow"
-    publish(temporary, folder / name)
+    try:
+        with storage_errors(temporary):
+            samples = _write_blocks(temporary, spec, blocks)
+            sync_file(temporary)
+        digest, size = file_digest(temporary, "sha256"), temporary.stat().st_size
+        name = f"{shard:06d}-{short_digest(digest)}.arrow"
+        publish(temporary, folder / name)
+    finally:
+        temporary.unlink(missing_ok=True)
     receipt = TargetReceipt(
         shard=shard,
         target_id=spec.target_id,
         base_digest=dataset.shard_digest(shard),
-        samples=len(keys),
+        samples=samples,
         file=FileRecord(path=name, bytes=size, digest=digest),
     )
     create_if_absent(folder, receipt_path(folder, shard), receipt.to_json())
+    return samples
 
 
-def _write_views(path: Path, spec: TargetSpec, values: list[npt.NDArray[Any]], keys: list[str]) -> None:
-    kind = pa.list_(STORED_TYPES[spec.dtype], spec.row_values)
+def _write_blocks(path: Path, spec: TargetSpec, blocks: Iterable[TargetBlock]) -> int:
+    element = STORED_TYPES[spec.dtype]
+    kind = pa.list_(element, spec.row_values)
     schema = pa.schema([("key", pa.string()), *((f"view{k}", kind) for k in range(spec.num_views))])
+    samples = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for start in range(0, len(keys), BLOCK):
-            rows = slice(start, start + BLOCK)
-            flat = [pa.array(np.ascontiguousarray(view[rows]).reshape(-1), STORED_TYPES[spec.dtype]) for view in values]
-            columns = [pa.FixedSizeListArray.from_arrays(column, spec.row_values) for column in flat]
-            writer.write_batch(pa.RecordBatch.from_arrays([pa.array(keys[rows], pa.string()), *columns], schema=schema))
+        for keys, views in blocks:
+            flat = [pa.array(np.ascontiguousarray(view).reshape(-1), element) for view in views]
+            columns = [pa.FixedSizeListArray.from_arrays(values, spec.row_values) for values in flat]
+            writer.write_batch(pa.RecordBatch.from_arrays([pa.array(keys, pa.string()), *columns], schema=schema))
+            samples += len(keys)
+    return samples
 
 
 def read_target_receipt(folder: Path, shard: int) -> TargetReceipt:
@@ -240,6 +248,21 @@ def sealed_targets(root: Path) -> list[str]:
     return sorted(path.parent.name for path in (root / TARGETS).glob(f"*/{TARGET}"))
 
 
+def read_sealed(root: Path, target_id: str) -> SealedTarget:
+    """Read what was sealed about the target `target_id` of the dataset `root`.
+
+    Raises:
+        DatasetError: It cannot be understood.
+    """
+    path = target_folder(root, target_id) / TARGET
+    try:
+        return SealedTarget.from_json(path.read_bytes())
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{path} cannot be understood: {error}. Delete its folder and run `maskloom targets`."
+        ) from error
+
+
 def open_target(dataset: Dataset, name: str) -> TargetTable:
     """Open a sealed target by its id, or by the name of its teacher where that is unambiguous.
 
@@ -249,7 +272,7 @@ def open_target(dataset: Dataset, name: str) -> TargetTable:
     ids = sealed_targets(dataset.root)
     fitting = [target_id for target_id in ids if name in (target_id, target_id.rpartition("-")[0])]
     if len(fitting) == 1:
-        return TargetTable(dataset, fitting[0])
+        return TargetTable(dataset, read_sealed(dataset.root, fitting[0]).spec)
     if fitting:
         raise MissingTargetError(f"{dataset.root} has several targets '{name}': name one of {', '.join(fitting)}.")
     held = f"holds {', '.join(ids)}" if ids else "holds no sealed target"
@@ -260,28 +283,22 @@ def open_target(dataset: Dataset, name: str) -> TargetTable:
 
 
 class TargetTable:
-    """Random access to the rows of one sealed target, by memory map."""
+    """Random access to the rows of one stored target, by memory map.
 
-    def __init__(self, dataset: Dataset, target_id: str) -> None:
+    Args:
+        dataset: The dataset that the target belongs to.
+        spec: What the values are.
+    """
+
+    def __init__(self, dataset: Dataset, spec: TargetSpec) -> None:
+        self.spec = spec
         self._dataset = dataset
-        self._folder = target_folder(dataset.root, target_id)
-        self.sealed = SealedTarget.from_json((self._folder / TARGET).read_bytes())
+        self._folder = target_folder(dataset.root, spec.target_id)
         self._tables: dict[int, ArrowTable] = {}
         self._views: dict[tuple[int, int, int], npt.NDArray[Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "_dataset": self._dataset,
-            "_folder": self._folder,
-            "sealed": self.sealed,
-            "_tables": {},
-            "_views": {},
-        }
-
-    @property
-    def spec(self) -> TargetSpec:
-        """What the values are."""
-        return self.sealed.spec
+        return {"spec": self.spec, "_dataset": self._dataset, "_folder": self._folder, "_tables": {}, "_views": {}}
 
     def read(self, ids: Ids, k: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return the stored rows of view `k[i]` of sample `ids[i]`: (samples, *shape) of the stored dtype.

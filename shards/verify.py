@@ -16,7 +16,7 @@ from shards.index import ArrowTable
 from shards.receipt import FileRecord, Receipt, read_receipt
 from shards.storage import bytes_digest, file_digest
 from shards.tar import TarMember, iterate_members
-from shards.target_table import read_target_receipt, require_bound, target_folder
+from shards.target_table import read_sealed, read_target_receipt, require_bound, target_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ def _check_target(dataset: Dataset, target_id: str) -> list[Finding]:
                 findings.append(Finding(where=where, what="its rows are not in the order of the base shard"))
         except MaskloomError as error:
             findings.append(Finding(where=where, what=str(error)))
-    if not findings and bytes_digest(b"".join(receipts)) != table.sealed.receipts_digest:
+    if not findings and bytes_digest(b"".join(receipts)) != read_sealed(dataset.root, target_id).receipts_digest:
         findings.append(Finding(where=f"targets/{target_id}", what="the receipts have changed since it was sealed"))
     return findings
 

@@ -95,7 +95,10 @@ class FolderSource:
         except UnicodeDecodeError:
             label = ""
         if not label or len(data) > _MAX_LABEL_BYTES or "\n" in label:
-            return None, (RejectReason.INVALID_LABEL, f"{path.name} should hold one line of UTF-8, at most {_MAX_LABEL_BYTES} bytes")
+            return None, (
+                RejectReason.INVALID_LABEL,
+                f"{path.name} should hold one line of UTF-8, at most {_MAX_LABEL_BYTES} bytes",
+            )
         return label, None
 
     def _label_of(self, folder: Path) -> str | None:

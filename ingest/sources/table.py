@@ -63,7 +63,9 @@ class TableSource:
         parts = [image_part] if image_part is not None else []
         if text not in (None, "", []):
             lines = text if isinstance(text, list) else [text]
-            parts.append(Part(field="text", inline="\n".join(str(line) for line in lines).encode("utf-8", "surrogateescape")))
+            parts.append(
+                Part(field="text", inline="\n".join(str(line) for line in lines).encode("utf-8", "surrogateescape"))
+            )
         label, licence = (self._cell(row, role) for role in ("label", "licence"))
         return RawItem(
             identity=f"{self._path.name}#{number}",
@@ -118,7 +120,9 @@ def _is_plain(value: object) -> bool:
 def _assign_roles(path: Path, header: list[str], given: Mapping[str, str]) -> dict[str, str]:
     for role, column in given.items():
         if role not in KNOWN_COLUMNS:
-            raise SourceError(f"--column {role}={column}: roles are {', '.join(KNOWN_COLUMNS)}.{did_you_mean(role, KNOWN_COLUMNS)}")
+            raise SourceError(
+                f"--column {role}={column}: roles are {', '.join(KNOWN_COLUMNS)}.{did_you_mean(role, KNOWN_COLUMNS)}"
+            )
         if column not in header:
             raise SourceError(
                 f"Column '{column}' was asked for as {role}, but {path} has only {', '.join(header)}."
@@ -173,7 +177,9 @@ def _delimited_rows(path: Path) -> Iterator[dict[str, Any]]:
         try:
             for row in csv.DictReader(file, delimiter=_delimiter(path)):
                 if None in row:
-                    raise SourceError(f"{path}: a row has more cells than the header: {row[None]}. Quote cells with '{_delimiter(path)}'.")
+                    raise SourceError(
+                        f"{path}: a row has more cells than the header: {row[None]}. Quote cells with '{_delimiter(path)}'."
+                    )
                 yield row
         except csv.Error as error:
             raise SourceError(f"{path} is not a sound table: {error}.") from error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
+from tarfile import TarInfo
 
 from ingest.items import Part, RawItem
 from ingest.sources.folder import EXTENSIONS
@@ -13,7 +14,9 @@ from shards.errors import SourceError
 from shards.schema import RejectReason
 from shards.tar import TarMember, iterate_members
 
-_FIELD_OF = {extension: field for field, extensions in EXTENSIONS.items() for extension in extensions} | {"json": "metadata"}
+_FIELD_OF = {extension: field for field, extensions in EXTENSIONS.items() for extension in extensions} | {
+    "json": "metadata"
+}
 _MAX_LABEL_BYTES = 256
 
 
@@ -44,15 +47,16 @@ class WebdatasetSource:
         for tar in self._tars:
             status = tar.stat()
             for key, members in groupby(iterate_members(tar), key=lambda member: _split(member.name)[0]):
-                regular = [member for member in members if self._is_regular(member)]
+                regular = list(self._regular(members))
                 if regular:
                     yield self._item(tar, status.st_mtime_ns, key, regular)
 
-    def _is_regular(self, member: object) -> bool:
-        if isinstance(member, TarMember):
-            return True
-        self.ignored["link, folder or device in a tar"] += 1
-        return False
+    def _regular(self, members: Iterable[TarMember | TarInfo]) -> Iterator[TarMember]:
+        for member in members:
+            if isinstance(member, TarMember):
+                yield member
+            else:
+                self.ignored["link, folder or device in a tar"] += 1
 
     def _item(self, tar: Path, modified_ns: int, key: str, members: list[TarMember]) -> RawItem:
         uri = tar.relative_to(self.root).as_posix()
@@ -87,7 +91,10 @@ class WebdatasetSource:
         except UnicodeDecodeError:
             label = ""
         if not label or part.size > _MAX_LABEL_BYTES:
-            return None, (RejectReason.INVALID_LABEL, f"{part.uri}: a label should be at most {_MAX_LABEL_BYTES} bytes of UTF-8")
+            return None, (
+                RejectReason.INVALID_LABEL,
+                f"{part.uri}: a label should be at most {_MAX_LABEL_BYTES} bytes of UTF-8",
+            )
         return label, None
 
 

@@ -1,0 +1,43 @@
+"""Histograms of oriented gradients of every patch, as targets (MaskFeat, arXiv:2112.09133, section 3.2)."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from pipelines.transforms.hog import hog
+from pipelines.transforms.image import normalise
+
+_CHANNELS, _BINS, _CELLS_PER_SIDE = 3, 9, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """HOG of 2 x 2 cells to a patch, 9 bins over 180 degrees, each colour channel on its own.
+
+    Args:
+        size: Side of the views in pixels.
+        patch: Side of a patch in pixels; even, and a divisor of `size`.
+    """
+
+    size: int
+    patch: int = 16
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Patches, and values of one: channel, then bin, then cell."""
+        return (self.size // self.patch) ** 2, _CHANNELS * _BINS * _CELLS_PER_SIDE**2
+
+    @property
+    def preprocessing(self) -> str:
+        """How 8-bit pixels become the teacher's input."""
+        return "scaled to [0, 1], then ImageNet mean and standard deviation"
+
+    @property
+    def weights_sha256(self) -> None:
+        """HOG has no weights."""
+        return
+
+    def compute(self, images: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch tokens values"]:
+        """Return the HOG of every patch."""
+        return hog(normalise(images), patch=self.patch, cell=self.patch // _CELLS_PER_SIDE)
