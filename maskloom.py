@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 
-import trainers.commands
 import typer
 from rich.console import Console
 
 import ingest.commands
 import pipelines.commands
 import shards.commands
+import trainers.commands
 from shards.errors import MaskloomError
 
 _ABOUT = """Raw images, captions and labels to a pretrained encoder.
 
+\b
   maskloom ingest SOURCE DATASET          raw files -> checked, shuffled shards
   maskloom inspect DATASET                look at what is in there
   maskloom targets DATASET --teacher hog  store what a teacher says about every view

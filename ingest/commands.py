@@ -64,8 +64,8 @@ def ingest(
 
     Examples:
 
+    \b
       maskloom ingest photos/ data/photos --image-size 256
-
       maskloom ingest captions.csv data/pairs --column image=file --require image,text
     """
     from ingest.run import Cluster
