@@ -43,7 +43,7 @@ class DaskExecutor:
     @property
     def capacity(self) -> int:
         """Tasks that run at the same time."""
-        return max(1, sum(self._client.nthreads().values()))
+        return max(1, sum(int(threads) for threads in self._client.nthreads().values()))
 
     def run(self, task: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
         """Run `task` on every tuple of arguments and yield the results as they come, in any order.

@@ -1,0 +1,1 @@
+"""In flight: shard -> decoded example -> masked batch. Views, transforms, masking, order and the stream."""

@@ -1,0 +1,75 @@
+"""Keyed permutations of 0 .. n-1 that are computed place by place: nothing of size n is ever built.
+
+A balanced Feistel network over two digits of radix about sqrt(n), with modular addition in place of exclusive or
+(Black, Rogaway: Ciphers with Arbitrary Finite Domains, CT-RSA 2002, the generalised Feistel cipher). The domain of the
+network exceeds n by less than sqrt(n); the few values that land beyond n are sent round again (cycle walking, ibid.).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.randomness import GOLDEN_GAMMA, UInt64s, mix64
+
+Int64s = npt.NDArray[np.int64]
+
+ROUNDS = 8
+"""Even. Four suffice in theory for large domains; groups have only 4096 places, where more rounds mix better."""
+
+MAX_SIZE = 2**62
+
+_HALF = np.uint64(32)
+_FIRST = np.uint64(0xFF51AFD7ED558CCD)
+_SECOND = np.uint64(0xC4CEB9FE1A85EC53)
+
+
+def permute(places: Int64s, *, size: int | Int64s, key: int | UInt64s) -> Int64s:
+    """Return where the permutation `key` of 0 .. size-1 sends each of `places`.
+
+    `size` (1 .. 2**62) and `key` (any 64 bits) may differ from place to place; the result for one place depends on its
+    own size and key alone. Every place has to lie in 0 .. size-1.
+    """
+    if not places.size:
+        return places
+    sizes = np.atleast_1d(np.asarray(size, dtype=np.uint64))
+    keys = np.atleast_1d(np.asarray(key, dtype=np.uint64))
+    sent = _network(places.astype(np.uint64), sizes, keys)
+    beyond = np.flatnonzero(sent >= sizes)
+    while beyond.size:
+        sizes_beyond, keys_beyond = _at(sizes, beyond), _at(keys, beyond)
+        sent[beyond] = _network(sent[beyond], sizes_beyond, keys_beyond)
+        beyond = beyond[sent[beyond] >= sizes_beyond]
+    return sent.astype(np.int64)
+
+
+def _network(values: UInt64s, sizes: UInt64s, keys: UInt64s) -> UInt64s:
+    """Permute 0 .. rows * columns - 1, the smallest near-square that holds `sizes` values."""
+    rows = np.ceil(np.sqrt(sizes.astype(np.float64))).astype(np.uint64)
+    columns = (sizes + rows - np.uint64(1)) // rows
+    left, right = np.divmod(values, columns)
+    for turn in range(0, ROUNDS, 2):
+        left = _shifted(left, by=right, radix=rows, keys=_round_keys(keys, turn))
+        right = _shifted(right, by=left, radix=columns, keys=_round_keys(keys, turn + 1))
+    sent: UInt64s = left * columns + right
+    return sent
+
+
+def _round_keys(keys: UInt64s, turn: int) -> UInt64s:
+    return mix64(keys + GOLDEN_GAMMA * np.array([turn + 1], dtype=np.uint64))
+
+
+def _shifted(digits: UInt64s, *, by: UInt64s, radix: UInt64s, keys: UInt64s) -> UInt64s:
+    """Add to each digit, modulo `radix`, a pseudo-random number that depends on the other digit and the round's key."""
+    mixed = (by + keys) * _FIRST
+    mixed ^= mixed >> _HALF
+    mixed *= _SECOND
+    mixed >>= _HALF
+    mixed *= radix
+    mixed >>= _HALF
+    mixed += digits
+    # Where the sum is below the radix, subtracting wraps round to a huge number: the smaller one is the remainder.
+    remainder: UInt64s = np.minimum(mixed, mixed - radix)
+    return remainder
+
+
+def _at(values: UInt64s, indices: npt.NDArray[np.intp]) -> UInt64s:
+    return values if values.size == 1 else values[indices]

@@ -1,0 +1,1 @@
+"""Pure functions on pixels: decode, render, cut into patches, describe."""

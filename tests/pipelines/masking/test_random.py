@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from pipelines.masking.plan import Masking
+from pipelines.masking.random import RandomPatches, random_plan
+from pipelines.modalities import Image
+from shards.errors import SettingsError
+
+GOLDEN = load_file(Path(__file__).parents[2] / "golden" / "fn_keep_counts.safetensors")
+IMAGE = Image(size=224, patch=16)
+
+
+def test_the_kept_counts_are_those_of_exact_arithmetic() -> None:
+    lengths, percents = GOLDEN["inputs/length"].tolist(), GOLDEN["inputs/ratio_times_100"].tolist()
+    found = [
+        RandomPatches(ratio=percent / 100).num_visible(length)
+        for length, percent in zip(lengths, percents, strict=True)
+    ]
+    assert found == GOLDEN["corrected/kept_one_minus_ratio"].tolist()
+    assert found != GOLDEN["outputs/kept_one_minus_ratio"].tolist()
+
+
+@given(st.floats(0.01, 0.99), st.integers(2, 12), st.integers(1, 5), st.integers(0, 3))
+@settings(deadline=None)
+def test_visible_and_target_partition_the_tokens(ratio: float, side: int, batch: int, epoch: int) -> None:
+    modality = Image(size=side, patch=1)
+    keys = [f"key{number}" for number in range(batch)]
+    plan = RandomPatches(ratio=ratio).plan(keys, modality=modality, seed=1, epoch=epoch)
+    tokens = torch.cat([plan.visible, plan.target], dim=1).sort(dim=1).values
+    assert torch.equal(tokens, torch.arange(side**2).expand(batch, -1))
+    assert plan.visible.shape[1] >= 1
+    assert plan.target.shape[1] >= 1
+
+
+def test_the_plan_of_a_sample_does_not_depend_on_its_neighbours() -> None:
+    masking = RandomPatches(ratio=0.75)
+    together = masking.plan(["a", "b", "c"], modality=IMAGE, seed=1, epoch=2)
+    alone = masking.plan(["b"], modality=IMAGE, seed=1, epoch=2)
+    assert torch.equal(together.visible[1], alone.visible[0])
+    assert torch.equal(together.target[1], alone.target[0])
+
+
+def test_plans_differ_between_samples_epochs_seeds_and_fields() -> None:
+    masking = RandomPatches(ratio=0.75)
+    plans = [
+        masking.plan([key], modality=Image(size=224, patch=16, field=field), seed=seed, epoch=epoch)
+        for key, seed, epoch, field in [
+            ("a", 1, 0, "image"),
+            ("b", 1, 0, "image"),
+            ("a", 2, 0, "image"),
+            ("a", 1, 1, "image"),
+            ("a", 1, 0, "depth"),
+        ]
+    ]
+    assert len({tuple(plan.visible[0].tolist()) for plan in plans}) == len(plans)
+
+
+def test_every_patch_is_as_likely_to_be_visible() -> None:
+    keys = [str(number) for number in range(4000)]
+    visible = RandomPatches(ratio=0.75).plan(keys, modality=IMAGE, seed=0, epoch=0).visible
+    counts = torch.bincount(visible.flatten(), minlength=196)
+    # Binomial with mean 1000 and standard deviation 27.
+    assert counts.min() > 880
+    assert counts.max() < 1120
+
+
+def test_visible_tokens_come_in_order_of_noise_and_ties_in_order_of_tokens() -> None:
+    noise = torch.tensor([[0.3, 0.1, 0.3, 0.0, 0.9, 0.3]])
+    plan = random_plan(noise, 3)
+    assert plan.visible.tolist() == [[3, 1, 0]]
+    assert plan.target.tolist() == [[2, 5, 4]]
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1, 75.0])
+def test_a_ratio_that_is_no_share_is_refused(ratio: float) -> None:
+    with pytest.raises(SettingsError, match="mask ratio"):
+        RandomPatches(ratio=ratio)
+
+
+def test_a_single_token_cannot_be_masked() -> None:
+    with pytest.raises(SettingsError, match="at least two tokens"):
+        RandomPatches(ratio=0.5).num_visible(1)
+
+
+def test_it_is_a_masking() -> None:
+    assert isinstance(RandomPatches(ratio=0.5), Masking)

@@ -1,0 +1,1 @@
+"""Learning: batch -> loss -> checkpoint -> evaluation, one short recipe file per paper."""

@@ -1,0 +1,37 @@
+"""A run made of published weights: it can be evaluated and read like one that was trained here."""
+
+from pathlib import Path
+
+from shards.errors import SettingsError
+from trainers.checkpoint import Checkpoint, Progress, write
+from trainers.models.masked_autoencoder import MaskedAutoencoderNetwork
+from trainers.report.page import build_report
+from trainers.run import RunFolder
+from trainers.run_card import RunCard
+from trainers.weights import Part, import_weights, read_checkpoint
+
+SEED = 0
+"""Initialises what the file does not hold, and the untrained network that evaluation compares with."""
+
+
+def adopt_weights(
+    recipe: str, weights: Path, out: Path, *, size: str, settings: tuple[str, ...], part: Part
+) -> RunFolder:
+    """Make the folder of a run at step 0 whose network has the weights of a file.
+
+    Raises:
+        SettingsError: the recipe's network is of another kind than the weights that can be read.
+        WeightsError: the file does not hold the weights of this network.
+        RunMismatchError: `out` is not empty.
+    """
+    card = RunCard.of(recipe, size=size, settings=settings, seed=SEED, dataset="", dataset_id="")
+    network = card.rebuild().network(seed=SEED)
+    if not isinstance(network, MaskedAutoencoderNetwork):
+        raise SettingsError(f"Published weights can be imported for the recipe mae, not for '{recipe}'.")
+    import_weights(read_checkpoint(weights), network, part=part)
+    run = RunFolder(out)
+    run.create(card, None)
+    progress = Progress(step=0, card_id="", stream=None)
+    write(run.checkpoints, Checkpoint(progress=progress, model=network.state_dict(), optimiser={}))
+    build_report(run)
+    return run

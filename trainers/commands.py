@@ -1,0 +1,238 @@
+"""The commands that learn: train, eval, import, recipes."""
+
+# torch takes seconds to import, so whatever needs it is imported inside the commands.
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from trainers.launch import Order
+    from trainers.loop import Ending
+
+app = typer.Typer()
+console = Console()
+
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a recipe (`maskloom recipes` lists them), or package.module:function for one of your own.",
+        show_default=False,
+    ),
+]
+DataOption = Annotated[Path, typer.Option("--data", help="Folder of the dataset.", show_default=False)]
+RunArgument = Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)]
+OutOption = Annotated[
+    Path, typer.Option("--out", help="Folder of the run to make or to go on with.", show_default=False)
+]
+SizeOption = Annotated[str, typer.Option(help="Size of the model: tiny, small, base, large or huge.")]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one value of the recipe, as in --set model.depth=6; may be repeated."),
+]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="What to compute on; auto takes the GPU if there is one.")
+]
+PrecisionOption = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(help="Number format of matrix products; auto is bf16 on a GPU and fp32 on a CPU."),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(help="Processes that read data ahead, for each GPU. Default: one per core, at most 8.", min=0),
+]
+
+
+@app.command()
+def train(
+    recipe: RecipeArgument,
+    data: DataOption,
+    out: OutOption,
+    size: SizeOption = "base",
+    settings: SettingsOption = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the dataset; the recipe's own number if not given.", min=0.0)
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of epochs.", min=1)] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Samples per optimiser step over all GPUs; the learning rate follows.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides initial weights, order, crops and masks.", min=0)] = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    workers: WorkersOption = None,
+    accumulate: Annotated[
+        int, typer.Option(help="Parts in which each GPU takes its share of a batch, when memory is short.", min=1)
+    ] = 1,
+    save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 500,
+    log_every: Annotated[
+        int | None, typer.Option(help="Steps between readings of the loss. Default: 10 on a GPU, 1 on a CPU.", min=1)
+    ] = None,
+    compile_network: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first: slow to start, faster after.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--resume", help="Remove the run in OUT and start over, or go on with it.")
+    ] = False,
+) -> None:
+    """Train a model by a recipe on a dataset.
+
+    The same command again goes on where the run stopped, however it stopped, and takes the same samples to the same
+    losses. Ctrl-C finishes the step, saves and leaves. Watch OUT/metrics.jsonl, `tensorboard --logdir OUT`, or read
+    OUT/report.html at the end.
+
+    On several GPUs: torchrun --nproc-per-node 8 -m maskloom train ...; --batch counts over all of them.
+
+    Example, a small run on a laptop:
+
+        maskloom train mae --data photos --out runs/first --size tiny --batch 64 --epochs 20
+    """
+    from trainers.launch import Manner, Order, train_run
+
+    chosen = (*(settings or ()), *((f"training.batch={batch}",) if batch else ()))
+    order = Order(
+        recipe=recipe,
+        size=size,
+        settings=chosen,
+        seed=seed,
+        data=data,
+        out=out,
+        epochs=epochs,
+        steps=steps,
+    )
+    manner = Manner(
+        device=device,
+        precision=precision,
+        workers=default_workers() if workers is None else workers,
+        accumulate=accumulate,
+        save_every=save_every,
+        log_every=log_every,
+        compile=compile_network,
+    )
+    ending = train_run(order, manner, fresh=fresh, console=console)
+    if int(os.environ.get("RANK", "0")) == 0:
+        _say_how_it_ended(order, ending)
+    if ending.signal is not None:
+        raise typer.Exit(128 + ending.signal)
+
+
+def default_workers() -> int:
+    """One data worker per core this process may use, at most 8."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _say_how_it_ended(order: "Order", ending: "Ending") -> None:
+    if ending.signal is not None:
+        console.print(f"Stopped after step {ending.step}, as asked, and saved. The same command goes on from there.")
+        return
+    console.print(f"The run in {order.out} is complete: {ending.step} steps. Its report is {order.out}/report.html.")
+    console.print(f"Next: maskloom eval {order.out} --data {order.data}", soft_wrap=True)
+
+
+@app.command(name="eval")
+def evaluate(
+    run: RunArgument,
+    data: DataOption,
+    test_data: Annotated[
+        Path | None, typer.Option(help="Dataset to test on; without it, one in five samples of --data.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only the first so many samples.", min=1)] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    workers: WorkersOption = None,
+) -> None:
+    """Measure what a trained encoder knows, and draw what it imagines.
+
+    Labels are read off frozen features in two ways, by 20 nearest neighbours and by a linear probe, from the trained
+    encoder, from the same encoder with random weights, and from raw pixels: the first has to beat the other two to have
+    learned anything. Reconstructions show samples as the network saw them in training. A dataset without labels gets
+    the pictures only. Results go to RUN/eval and into RUN/report.html.
+
+    Example:
+
+        maskloom eval runs/first --data photos --limit 5000
+    """
+    from shards.dataset import Dataset
+    from trainers.evaluate.evaluation import evaluate as measure
+    from trainers.evaluate.evaluation import load_subject
+    from trainers.parallel import pick_device, precision_dtype
+    from trainers.report.page import build_report
+    from trainers.run import RunFolder
+
+    folder, chosen = RunFolder(run), pick_device(device)
+    subject = load_subject(folder, device=chosen, dtype=precision_dtype(precision, chosen))
+    result = measure(
+        folder,
+        subject,
+        Dataset.open(data),
+        Dataset.open(test_data) if test_data else None,
+        limit=limit,
+        workers=default_workers() if workers is None else workers,
+    )
+    _show(result)
+    console.print(f"Report: {build_report(folder)}", soft_wrap=True)
+
+
+def _show(result: dict[str, Any]) -> None:
+    from trainers.report.page import score_rows
+
+    classification, reconstruction = result["classification"], result["reconstruction"]
+    if "skipped" in classification:
+        console.print(f"No classification: {classification['skipped']}.")
+    else:
+        table = Table(title=f"Accuracy at step {result['step']}, 95 % interval")
+        for name in ("Features", "Nearest neighbours", "Linear probe"):
+            table.add_column(name, justify="left" if name == "Features" else "right")
+        for row in score_rows(classification):
+            table.add_row(row["name"], *(f"{score['accuracy']} ({score['range']})" for score in row["scores"]))
+        table.add_row("most frequent label", *[f"{classification['majority']['accuracy']:.1%}"] * 2)
+        console.print(table)
+        console.print(
+            f"{classification['train_samples']} samples to learn from, {classification['test_samples']} to test on."
+        )
+    if "skipped" in reconstruction:
+        console.print(f"No reconstructions: {reconstruction['skipped']}.")
+
+
+@app.command(name="import")
+def import_run(
+    recipe: RecipeArgument,
+    weights: Annotated[Path, typer.Argument(help="Published weights: .pth or .safetensors.", show_default=False)],
+    out: OutOption,
+    size: SizeOption = "base",
+    settings: SettingsOption = None,
+    part: Annotated[
+        Literal["network", "encoder"],
+        typer.Option(help="What the file holds: the whole network, or an encoder without its decoder."),
+    ] = "network",
+) -> None:
+    """Make a run out of published weights, to evaluate or to encode with.
+
+    Names of the official masked autoencoder code are understood, which timm uses too. Nothing in the file is executed.
+
+    Example:
+
+        maskloom import mae mae_pretrain_vit_base_full.pth --out runs/official
+        maskloom eval runs/official --data photos
+    """
+    from trainers.adoption import adopt_weights
+
+    adopt_weights(recipe, weights, out, size=size, settings=tuple(settings or ()), part=part)
+    console.print(f"{out} holds {weights.name}. Next: maskloom eval {out} --data DATASET", soft_wrap=True)
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that come with maskloom.
+
+    Example: maskloom recipes
+    """
+    from trainers.registry import find_recipe, recipe_names, recipe_summary
+
+    table = Table("Name", "Paper", "What it does")
+    for name in recipe_names():
+        table.add_row(name, find_recipe(name)("base").paper, recipe_summary(name))
+    console.print(table)

@@ -1,0 +1,261 @@
+"""Starting a training: from names and numbers on a command line to a loop that runs, or goes on where it stopped."""
+
+import logging
+import platform
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from pipelines.order import EpochOrder
+from pipelines.stream import Stream, StreamState
+from pipelines.views import FreshViews, ViewSet
+from shards.dataset import Dataset
+from trainers.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    CheckpointWriter,
+    Progress,
+    discard_unfinished,
+    latest,
+    restore,
+    take,
+)
+from trainers.interruption import StopRequest
+from trainers.loop import Ending, Ledger, Loop, Pace
+from trainers.metrics import JsonLines, LiveProgress, Metrics, PlainLines, Sink, TensorBoard
+from trainers.parallel import (
+    DeviceChoice,
+    PrecisionChoice,
+    World,
+    await_all,
+    join_world,
+    make_repeatable,
+    precision_dtype,
+)
+from trainers.recipe import Recipe, check
+from trainers.report.page import build_report
+from trainers.run import Course, RunFolder, card_id, plot_course
+from trainers.run_card import RunCard, software_versions
+from trainers.step import Learner
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY_ON_GPU = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What was asked for: the run itself."""
+
+    recipe: str
+    size: str
+    settings: tuple[str, ...]
+    seed: int
+    data: Path
+    out: Path
+    epochs: float | None
+    steps: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How to carry it out on this machine: changes speed and memory, not what is learned."""
+
+    device: DeviceChoice
+    precision: PrecisionChoice
+    workers: int
+    accumulate: int
+    save_every: int
+    log_every: int | None
+    compile: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run that may start: checked against its dataset, its folder there, with the checkpoint to go on from."""
+
+    run: RunFolder
+    card: RunCard
+    recipe: Recipe
+    course: Course
+    dataset: Dataset
+    checkpoint: Checkpoint | None
+
+    @property
+    def first(self) -> int:
+        """Steps already taken."""
+        return self.checkpoint.progress.step if self.checkpoint else 0
+
+
+def train_run(order: Order, manner: Manner, *, fresh: bool, console: Console) -> Ending:
+    """Train a run to its end, resuming it if its folder holds one; returns early when asked to stop.
+
+    Raises:
+        MaskloomError: anything that keeps the run from starting or going on, before a GPU is touched where possible.
+    """
+    with join_world(manner.device) as world:
+        prepared = _prepare(order, world, fresh=fresh)
+        if prepared.first >= prepared.course.total_steps:
+            return Ending(step=prepared.first, signal=None)
+        make_repeatable(world.device)
+        with StopRequest() as stop:
+            ending = _train(prepared, manner, world, stop, console)
+        if world.is_first:
+            build_report(prepared.run)
+        return ending
+
+
+def _prepare(order: Order, world: World, *, fresh: bool) -> Prepared:
+    dataset = Dataset.open(order.data)
+    card = RunCard.of(
+        order.recipe,
+        size=order.size,
+        settings=order.settings,
+        seed=order.seed,
+        dataset=order.data.resolve(),
+        dataset_id=dataset.dataset_id,
+    )
+    recipe = card.rebuild()
+    check(recipe, dataset)
+    batches = EpochOrder(num_samples=dataset.num_samples, global_batch=recipe.training.batch, seed=order.seed)
+    course = plot_course(
+        recipe.training, steps_per_epoch=batches.steps_per_epoch, epochs=order.epochs, steps=order.steps
+    )
+    run = RunFolder(order.out)
+    if world.is_first:
+        _open_folder(run, card, course, fresh=fresh)
+    await_all(world)
+    checkpoint = latest(run.checkpoints)
+    _require_own(checkpoint, card_id(card, course), run)
+    return Prepared(run=run, card=card, recipe=recipe, course=course, dataset=dataset, checkpoint=checkpoint)
+
+
+def _open_folder(run: RunFolder, card: RunCard, course: Course, *, fresh: bool) -> None:
+    if fresh:
+        run.clear()
+    if not run.exists():
+        run.create(card, course)
+        return
+    run.require_same(card, course)
+    discard_unfinished(run.checkpoints)
+    recorded, present = run.card().versions, software_versions()
+    changed = [f"{name} {was} -> {present.get(name)}" for name, was in recorded.items() if present.get(name) != was]
+    if changed:
+        logger.warning("resuming with other software than the run began with: %s", ", ".join(changed))
+
+
+def _require_own(checkpoint: Checkpoint | None, own: str, run: RunFolder) -> None:
+    if checkpoint is not None and checkpoint.progress.card_id != own:
+        raise CheckpointError(
+            f"The checkpoint of step {checkpoint.progress.step} in {run.checkpoints} belongs to run "
+            f"{checkpoint.progress.card_id}, this one is {own}. Was it copied there? Remove it, or use --fresh."
+        )
+
+
+def _train(prepared: Prepared, manner: Manner, world: World, stop: StopRequest, console: Console) -> Ending:
+    learner = _learner(prepared, manner, world)
+    stream = _stream(prepared, manner, world)
+    if prepared.checkpoint is not None and prepared.checkpoint.progress.stream is not None:
+        restore(prepared.checkpoint, learner.network, learner.optimiser)
+        stream.resume(StreamState.from_json(prepared.checkpoint.progress.stream))
+    if manner.compile:
+        learner.compile()
+    own = card_id(prepared.card, prepared.course)
+    with ExitStack() as stack:
+        writer = stack.enter_context(CheckpointWriter(prepared.run.checkpoints))
+        metrics = stack.enter_context(Metrics(_sinks(prepared, world, console)))
+
+        def save(step: int, state: StreamState) -> None:
+            if world.is_first:
+                progress = Progress(step=step, card_id=own, stream=state.to_json())
+                writer.save(take(learner.network, learner.optimiser, progress))
+
+        stack.callback(stream.close)
+        if world.is_first:
+            prepared.run.note_start(_start(prepared, manner, world))
+        return Loop(
+            learner,
+            stream,
+            first=prepared.first,
+            pace=_pace(prepared, manner, world),
+            ledger=Ledger(learner.terms, steps_per_epoch=prepared.course.steps_per_epoch, world=world),
+            world=world,
+            metrics=metrics,
+            save=save,
+            stop=stop,
+        ).run()
+
+
+def _learner(prepared: Prepared, manner: Manner, world: World) -> Learner:
+    return Learner(
+        prepared.recipe,
+        schedule=prepared.course.schedule,
+        steps_per_epoch=prepared.course.steps_per_epoch,
+        world=world,
+        seed=prepared.card.seed,
+        dtype=precision_dtype(manner.precision, world.device),
+        accumulate=manner.accumulate,
+    )
+
+
+def _stream(prepared: Prepared, manner: Manner, world: World) -> Stream:
+    recipe, seed = prepared.recipe, prepared.card.seed
+    stored = {name: prepared.dataset.target(name) for name in recipe.stored_targets()}
+    recorded = [ViewSet.from_json(table.spec.views) for table in stored.values()]
+    return Stream(
+        prepared.dataset,
+        views=recorded[0] if recorded else FreshViews(policy=recipe.view_policy()),
+        masking=recipe.masking,
+        modalities=recipe.modalities,
+        stored=stored,
+        global_batch=recipe.training.batch,
+        seed=seed,
+        rank=world.rank,
+        world_size=world.size,
+        workers=manner.workers,
+        pin_memory=world.device.type == "cuda",
+    )
+
+
+def _pace(prepared: Prepared, manner: Manner, world: World) -> Pace:
+    log_every = manner.log_every or (LOG_EVERY_ON_GPU if world.device.type == "cuda" else 1)
+    return Pace(total_steps=prepared.course.total_steps, save_every=manner.save_every, log_every=log_every)
+
+
+def _sinks(prepared: Prepared, world: World, console: Console) -> list[Sink]:
+    """Rank 0 writes; the others keep quiet."""
+    if not world.is_first:
+        return []
+    last, total = prepared.first, prepared.course.total_steps
+    live = console.is_terminal
+    return [
+        JsonLines(prepared.run.metrics, last_step=last),
+        TensorBoard(prepared.run.tensorboard, last_step=last, every=10),
+        LiveProgress(console, last_step=last, total=total) if live else PlainLines(console, total=total),
+    ]
+
+
+def _start(prepared: Prepared, manner: Manner, world: World) -> dict[str, Any]:
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "step": prepared.first,
+        "hardware": hardware(world.device),
+        "processes": world.size,
+        "precision": str(precision_dtype(manner.precision, world.device)).removeprefix("torch."),
+        "accumulate": manner.accumulate,
+        "workers": manner.workers,
+        "threads": torch.get_num_threads(),
+        "versions": software_versions(),
+    }
+
+
+def hardware(device: torch.device) -> str:
+    """What computes, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"

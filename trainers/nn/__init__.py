@@ -1,0 +1,1 @@
+"""Parts shared by networks; no paper is named here."""

@@ -1,0 +1,24 @@
+"""Moving tokens by index: the only place where a mask plan meets a tensor of tokens."""
+
+from jaxtyping import Float, Int
+from torch import Tensor, take_along_dim
+
+
+def gather_tokens(
+    tokens: Float[Tensor, "batch tokens width"], index: Int[Tensor, "batch chosen"]
+) -> Float[Tensor, "batch chosen width"]:
+    """Return the tokens at `index`, in the order of `index`, which is the token's place in its grid."""
+    return take_along_dim(tokens, index[:, :, None], dim=1)
+
+
+def scatter_tokens(
+    tokens: Float[Tensor, "batch chosen width"],
+    index: Int[Tensor, "batch chosen"],
+    *,
+    filler: Float[Tensor, "1 1 width"],
+    length: int,
+) -> Float[Tensor, "batch {length} width"]:
+    """Return a sequence of `length` tokens that holds `tokens` at `index` and `filler` everywhere else."""
+    batch, _, width = tokens.shape
+    blank = filler.to(tokens.dtype).expand(batch, length, width)
+    return blank.scatter(1, index[:, :, None].expand(-1, -1, width), tokens)

@@ -1,0 +1,77 @@
+"""Recipes by name: the folder `trainers/recipes` is the registry, other code is named `package.module:function`."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Sequence
+from types import ModuleType
+
+from shards.errors import SettingsError, did_you_mean
+from trainers import recipes
+from trainers.recipe import Recipe
+from trainers.settings import apply_settings
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes that come with maskloom, sorted."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(recipes.__path__)))
+
+
+def recipe_summary(name: str) -> str:
+    """Return the first line of a recipe's documentation."""
+    return (inspect.getdoc(inspect.getmodule(find_recipe(name))) or "").partition("\n")[0]
+
+
+def find_recipe(name: str) -> Callable[[str], Recipe]:
+    """Return the function from a size to a recipe, for the name of a file in the folder or `package.module:function`.
+
+    Raises SettingsError if there is none.
+    """
+    if ":" in name:
+        return _outside_recipe(name)
+    known = recipe_names()
+    if name not in known:
+        raise SettingsError(
+            f"there is no recipe '{name}'; recipes are {', '.join(known)}.{did_you_mean(name, known)} "
+            "A recipe of your own is named `package.module:function`."
+        )
+    function: Callable[[str], Recipe] = importlib.import_module(f"{recipes.__name__}.{name}").recipe
+    return function
+
+
+def resolve_recipe(name: str, *, size: str, settings: Sequence[str] = ()) -> Recipe:
+    """Return the recipe `name` at `size`, changed by settings `path=value`.
+
+    Raises SettingsError if a name, the size or a setting makes no sense.
+    """
+    recipe = find_recipe(name)(size)
+    if not isinstance(recipe, Recipe):
+        raise SettingsError(f"'{name}' returned a {type(recipe).__name__}; a recipe function returns a trainers.Recipe")
+    return apply_settings(recipe, settings)
+
+
+def _outside_recipe(name: str) -> Callable[[str], Recipe]:
+    module_name, _, function_name = name.partition(":")
+    module = _import_outside(module_name, name=name)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        functions = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise SettingsError(
+            f"recipe '{name}': module '{module_name}' has no function '{function_name}'."
+            f"{did_you_mean(function_name, functions)}"
+        )
+    found: Callable[[str], Recipe] = function
+    return found
+
+
+def _import_outside(module_name: str, *, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # A module that is found but misses one of its own imports is reported by Python itself.
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise SettingsError(
+            f"recipe '{name}': there is no module '{error.name}' on the Python path; run from the folder it is in, "
+            "or install it"
+        ) from error

@@ -1,0 +1,67 @@
+"""Histograms of oriented gradients: computed from the pixels of the batch, or read from the dataset."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from pipelines.batch import Batch
+from pipelines.modalities import Image
+from pipelines.transforms.hog import hog
+from pipelines.transforms.image import normalise
+from shards.errors import SettingsError
+
+BINS = 9
+CELLS_PER_SIDE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class HogTarget:
+    """Predict the histograms of 2 x 2 cells per patch, nine bins for each colour channel.
+
+    A cell is half a patch wide, so it is 8 x 8 pixels for patches of 16. `source` says where the values come from:
+    "computed" from the pixels at every step, or "stored", made once by `maskloom targets DATASET --teacher hog`.
+    `table` names the stored target by teacher, or by its full id where a dataset has several of that teacher.
+    """
+
+    source: Literal["computed", "stored"]
+    table: str = "hog"
+    name: str = "hog"
+    modality: str = "image"
+
+    @property
+    def stored(self) -> str | None:
+        """The stored target to read, if any."""
+        return self.table if self.source == "stored" else None
+
+    def dim(self, modality: Image) -> int:
+        """Return channels x bins x cells."""
+        return modality.channels * BINS * CELLS_PER_SIDE**2
+
+    def build(self, modality: Image) -> Callable[[Batch], Tensor]:
+        """Return the function from a batch to float32 [batch, tokens, dim]; SettingsError if the patch side is odd."""
+        return _reader(self.table) if self.source == "stored" else _computer(modality)
+
+
+def _reader(table: str) -> Callable[[Batch], Tensor]:
+    def read(batch: Batch) -> Tensor:
+        return batch.stored[table].float()
+
+    return read
+
+
+def _computer(modality: Image) -> Callable[[Batch], Tensor]:
+    if modality.patch % CELLS_PER_SIDE:
+        raise SettingsError(
+            f"HOG splits each patch into {CELLS_PER_SIDE} x {CELLS_PER_SIDE} cells, "
+            f"which a patch of {modality.patch} pixels does not allow; "
+            f"choose an even modalities.{modality.field}.patch"
+        )
+
+    def computed(batch: Batch) -> Tensor:
+        images = batch.inputs[modality.field]
+        pixels = images if images.is_floating_point() else normalise(images)
+        return hog(pixels, patch=modality.patch)
+
+    return computed

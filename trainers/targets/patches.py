@@ -1,0 +1,56 @@
+"""The pixels of each patch, standardised by the mean and spread of that patch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from pipelines.batch import Batch
+from pipelines.modalities import Image
+from trainers.nn.embed import image_patches
+
+VARIANCE_FLOOR = 1e-6
+
+
+def patch_statistics(
+    patches: Float[Tensor, "batch tokens values"],
+) -> tuple[Float[Tensor, "batch tokens 1"], Float[Tensor, "batch tokens 1"]]:
+    """Return the mean of each patch, and the root of its unbiased variance plus 1e-6.
+
+    A prediction of standardised patches becomes pixels again by `prediction * spread + mean`.
+    """
+    mean = patches.mean(dim=-1, keepdim=True)
+    spread = (patches.var(dim=-1, keepdim=True, unbiased=True) + VARIANCE_FLOOR).sqrt()
+    return mean, spread
+
+
+def standardise_patches(patches: Float[Tensor, "batch tokens values"]) -> Float[Tensor, "batch tokens values"]:
+    """Return every patch with mean zero and unbiased variance one (He et al., arXiv:2111.06377, section 3)."""
+    mean, spread = patch_statistics(patches)
+    return (patches - mean) / spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalisedPatches:
+    """Predict the standardised pixels of a patch, in the order row, column, channel (channel fastest)."""
+
+    name: str = "patches"
+    modality: str = "image"
+
+    @property
+    def stored(self) -> None:
+        """Nothing is read from the dataset: the pixels are in the batch."""
+        return None
+
+    def dim(self, modality: Image) -> int:
+        """Return the number of pixel values of a patch."""
+        return modality.patch_values
+
+    def build(self, modality: Image) -> Callable[[Batch], Tensor]:
+        """Return the function from a batch to float32 [batch, tokens, values]."""
+
+        def standardised(batch: Batch) -> Tensor:
+            return standardise_patches(image_patches(batch.inputs[modality.field], patch=modality.patch))
+
+        return standardised
