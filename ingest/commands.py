@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shards.manifest import Manifest
 
 app = typer.Typer()
-console = Console()
+console = Console(soft_wrap=True)
 
 WorkersOption = Annotated[int, typer.Option(help="Shards written at the same time; 0 takes one per processor core.")]
 SchedulerOption = Annotated[
@@ -136,11 +136,11 @@ def targets(
     """
     from ingest.precompute import make_spec, precompute
     from ingest.run import Cluster
-    from ingest.teachers import build_teacher
+    from ingest.teachers import new_teacher
     from shards.dataset import Dataset
 
     opened = Dataset.open(dataset)
-    built = build_teacher(teacher, {"size": size} | _settings(setting or []))
+    built = new_teacher(teacher, size=size, settings=setting or [])
     spec = make_spec(teacher, built, _view_set(size, views, scale, flip, view_seed), dtype)
     console.print(
         f"{spec.target_id}: {spec.num_views} views x {spec.shape} {spec.dtype} = "
@@ -155,14 +155,6 @@ def targets(
         f"worst cosine {sealed.parity['worst_cosine']:.6f}, largest difference {sealed.parity['largest_difference']:.2g}.",
         highlight=False,
     )
-
-
-def _settings(settings: list[str]) -> dict[str, str]:
-    parsed = dict(setting.partition("=")[::2] for setting in settings)
-    for name, value in parsed.items():
-        if not value:
-            raise SettingsError(f"--set {name}: write NAME=VALUE, for example --set patch=8.")
-    return parsed
 
 
 def _view_set(size: int, views: int, scale: str, flip: float, seed: int) -> ViewSet:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shards.dataset import Dataset
 
 app = typer.Typer()
-console = Console()
+console = Console(soft_wrap=True)
 
 _TOP_CLASSES = 20
 

@@ -1,4 +1,4 @@
-"""Settings `path=value`: typed changes to a recipe, by name, refused when the path or the value makes no sense.
+"""Settings `path=value`: typed changes to a tree of frozen dataclasses (a recipe, a teacher), refused when senseless.
 
 A path walks fields of dataclasses, keys of mappings and named elements of tuples: `model.depth`, `masking.image.ratio`,
 `targets.hog.source`. The type of the field decides how the value is read: `training.betas=0.9,0.95`,
@@ -10,23 +10,23 @@ import dataclasses
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from shards.errors import SettingsError, did_you_mean
-from trainers.recipe import Recipe
 
 NAMING_FIELDS = ("name", "field", "target")
 """An element of a tuple goes by the first of these fields it has."""
 
 Tree = dict[str, Any]
+Root = TypeVar("Root")
 
 
-def apply_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """Return the recipe with all settings applied; raises SettingsError naming the path and what it could have been."""
+def apply_settings(root: Root, settings: Sequence[str]) -> Root:
+    """Return `root` with all settings applied; raises SettingsError naming the path and what it could have been."""
     tree: Tree = {}
     for setting in settings:
         _plant(tree, setting)
-    changed: Recipe = _change(recipe, tree, path="")
+    changed: Root = _change(root, tree, path="")
     return changed
 
 

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 app = typer.Typer()
-console = Console()
+console = Console(soft_wrap=True)
 
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset folder.", show_default=False)]
 

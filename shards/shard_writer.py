@@ -86,7 +86,8 @@ class ShardWriter:
 
     def reject(self, key: str, *, source: str, reason: RejectReason, detail: str) -> None:
         """Record that an item is not stored, and why."""
-        bounded = detail if len(detail) <= MAX_DETAIL_CHARACTERS else detail[: MAX_DETAIL_CHARACTERS - 1] + "…"
+        text = detail.encode("utf-8", "replace").decode()  # details quote file names, which need not be UTF-8
+        bounded = text if len(text) <= MAX_DETAIL_CHARACTERS else text[: MAX_DETAIL_CHARACTERS - 1] + "…"
         self._rejects.append({"key": key, "source": source, "reason": reason.value, "detail": bounded})
 
     def commit(self) -> Receipt:

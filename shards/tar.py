@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from shards.errors import CorruptShardError
 from shards.storage import sync_file
 
 _RECORD = 512
+_CHUNK = 1 << 20
 _MEMBER_MODE = 0o644
 
 
@@ -67,14 +69,16 @@ class TarWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # After an error the file is thrown away, and what is buffered cannot be written: that must not hide the error.
+        with suppress(OSError) if error is not None else nullcontext():
+            self._file.close()
 
 
 def iterate_members(path: Path) -> Iterator[TarMember | tarfile.TarInfo]:
     """Yield the members of a tar in order: a TarMember for a regular file, the bare header for anything else.
 
-    Python's tarfile takes a damaged header in the middle for the end of the archive and says nothing; here whatever
-    stands behind the last readable header must be the end marker.
+    Python's tarfile takes a damaged header in the middle for the end of the archive and says nothing; here nothing but
+    zeros may stand behind the last member. A sparse member is no regular file: its bytes are not those of its payload.
 
     Raises:
         CorruptShardError: A header is damaged, or the file ends inside a member.
@@ -83,12 +87,13 @@ def iterate_members(path: Path) -> Iterator[TarMember | tarfile.TarInfo]:
     try:
         with tarfile.open(path, mode="r:") as archive:
             for info in archive:
-                if info.isreg() and info.offset_data + info.size > size:
+                is_file = info.isreg() and not info.issparse()
+                if is_file and info.offset_data + info.size > size:
                     raise CorruptShardError(
                         f"{path} is truncated: member '{info.name}' should end at byte "
                         f"{info.offset_data + info.size}, the file has {size}."
                     )
-                yield TarMember(info.name, info.offset_data, info.size) if info.isreg() else info
+                yield TarMember(info.name, info.offset_data, info.size) if is_file else info
             end = archive.offset
     except tarfile.TarError as error:
         raise CorruptShardError(f"{path} is not a readable tar: {error}.") from error
@@ -98,10 +103,15 @@ def iterate_members(path: Path) -> Iterator[TarMember | tarfile.TarInfo]:
 def _require_end_marker(path: Path, end: int, size: int) -> None:
     with path.open("rb") as file:
         file.seek(min(end, size))
-        tail = file.read(_RECORD)
-    if any(tail):
-        raise CorruptShardError(
-            f"{path} has a damaged header at byte {end}; {size - end} bytes behind it cannot be read."
-        )
-    if not tail and end > size:
+        if any(file.read(_RECORD)):
+            raise CorruptShardError(
+                f"{path} has a damaged header at byte {end}; {size - end} bytes behind it cannot be read."
+            )
+        while chunk := file.read(_CHUNK):
+            if any(chunk):
+                raise CorruptShardError(
+                    f"{path} goes on behind its end marker at byte {end}: a header was overwritten with zeros, or two "
+                    f"tars were joined; {size - end} bytes cannot be read."
+                )
+    if end > size:
         raise CorruptShardError(f"{path} is truncated: a member should end at byte {end}, the file has {size}.")

@@ -6,10 +6,10 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
+from pipelines.settings import apply_settings
 from shards.errors import SettingsError, did_you_mean
 from trainers import recipes
 from trainers.recipe import Recipe
-from trainers.settings import apply_settings
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
+from pipelines.settings import apply_settings
 from shards.errors import SettingsError, did_you_mean
 
 
@@ -46,26 +47,19 @@ def teacher_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def build_teacher(name: str, settings: Mapping[str, Any]) -> Teacher:
-    """Build the teacher `name` from its settings; values may be strings, which are read by the type of the field.
+def new_teacher(name: str, *, size: int, settings: Sequence[str]) -> Teacher:
+    """Return the teacher `name` for views of `size` pixels, with settings `path=value` applied.
 
     Raises:
         SettingsError: There is no such teacher or setting, or a value does not fit.
     """
-    if name not in teacher_names():
-        raise SettingsError(
-            f"There is no teacher '{name}'; there are {', '.join(teacher_names())}.{did_you_mean(name, teacher_names())}"
-        )
-    kind = importlib.import_module(f"{__name__}.{name}").Teacher
-    types = {field.name: field.type for field in fields(kind)}
-    for setting in settings:
-        if setting not in types:
-            raise SettingsError(
-                f"Teacher '{name}' has no setting '{setting}'; it has {', '.join(types)}.{did_you_mean(setting, types)}"
-            )
-    teacher: Teacher = kind(
-        **{setting: _typed(name, setting, types[setting], value) for setting, value in settings.items()}
-    )
+    teacher: Teacher = _teacher_class(name)(size=size)
+    return apply_settings(teacher, settings)
+
+
+def build_teacher(name: str, settings: Mapping[str, Any]) -> Teacher:
+    """Return the teacher `name` with all its settings, as `teacher_settings` gave them."""
+    teacher: Teacher = _teacher_class(name)(**settings)
     return teacher
 
 
@@ -74,10 +68,10 @@ def teacher_settings(teacher: Teacher) -> dict[str, Any]:
     return asdict(teacher)
 
 
-def _typed(teacher: str, setting: str, kind: Any, value: Any) -> Any:  # noqa: ANN401 - any dataclass field
-    if not isinstance(value, str) or kind is str:
-        return value
-    try:
-        return kind(value)
-    except (TypeError, ValueError):
-        raise SettingsError(f"--set {setting}={value}: teacher '{teacher}' wants {kind.__name__} here.") from None
+def _teacher_class(name: str) -> Callable[..., Teacher]:
+    if name not in teacher_names():
+        raise SettingsError(
+            f"There is no teacher '{name}'; there is {', '.join(teacher_names())}.{did_you_mean(name, teacher_names())}"
+        )
+    found: Callable[..., Teacher] = importlib.import_module(f"{__name__}.{name}").Teacher
+    return found

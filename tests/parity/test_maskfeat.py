@@ -16,8 +16,8 @@ from torch import Tensor
 from pipelines.batch import Batch
 from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Image
+from pipelines.settings import apply_settings
 from trainers.recipes import maskfeat
-from trainers.settings import apply_settings
 
 TENSORS = load_file(Path(__file__).parents[1] / "golden" / "maskfeat_hog.safetensors")
 RECIPE = apply_settings(maskfeat.recipe(), ["modalities.image.size=80"])
