@@ -50,6 +50,8 @@ _DECODE_ERRORS = (
     TypeError,
     MemoryError,
 )
+_HARMLESS_COMPLAINTS = ("extraneous bytes before marker", "bad ICC marker")
+"""What libjpeg warns of although every pixel is sound: bytes between segments, and an unreadable colour profile."""
 _KNOWN_BUT_REFUSED = {
     b"8BPS": "PSD",
     b"%!PS": "EPS",
@@ -88,10 +90,10 @@ def store_image(data: bytes, settings: IngestSettings) -> StoredImage:
     header = _checked_header(data, settings)
     if _can_stay(header, settings):
         kept = without_exif(data) if header.format == "JPEG" else data
-        _check_decodes(kept, header, settings.check)
-        return StoredImage(
-            data=kept, extension=_STORED_FORMATS[header.format], width=header.width, height=header.height
-        )
+        if settings.check is Check.HEADER or _decodes_without_complaint(kept, header):
+            return StoredImage(
+                data=kept, extension=_STORED_FORMATS[header.format], width=header.width, height=header.height
+            )
     return _encode(_shrink(_decode(data, header, settings), settings.image_size), header, settings)
 
 
@@ -132,19 +134,23 @@ def _can_stay(header: ImageHeader, settings: IngestSettings) -> bool:
     return is_small and is_plain and not carries_exif and header.format in _STORED_FORMATS
 
 
-def _check_decodes(data: bytes, header: ImageHeader, check: Check) -> None:
-    if check is Check.HEADER:
-        return
+def _decodes_without_complaint(data: bytes, header: ImageHeader) -> bool:
+    """Tell whether every decoder takes the file as it is; one that only a lenient decoder takes is encoded again.
+
+    Raises:
+        Rejection: The file is damaged.
+    """
     if header.format == "JPEG":
-        _decode_jpeg(data, header, image_size=None)
-    else:
-        _open(data).close()
+        return _decode_jpeg(data, header, image_size=None) is not None
+    _open(data).close()
+    return True
 
 
 def _decode(data: bytes, header: ImageHeader, settings: IngestSettings) -> Pixels:
     is_plain_jpeg = header.format == "JPEG" and header.mode in _PLAIN_MODES and not _needs_colour_conversion(header)
-    if is_plain_jpeg:
-        return _upright(_decode_jpeg(data, header, image_size=settings.image_size), header.orientation)
+    pixels = _decode_jpeg(data, header, image_size=settings.image_size) if is_plain_jpeg else None
+    if pixels is not None:
+        return _upright(pixels, header.orientation)
     with _open(data) as image, warnings.catch_warnings(action="ignore"):
         try:
             upright = ImageOps.exif_transpose(image)
@@ -153,25 +159,29 @@ def _decode(data: bytes, header: ImageHeader, settings: IngestSettings) -> Pixel
             raise Rejection(RejectReason.CORRUPT_IMAGE, f"{type(error).__name__}: {error}") from error
 
 
-def _decode_jpeg(data: bytes, header: ImageHeader, *, image_size: int | None) -> Pixels:
-    """Decode a grey or colour JPEG strictly: libjpeg's warnings (cut off, bad markers) are errors.
+def _decode_jpeg(data: bytes, header: ImageHeader, *, image_size: int | None) -> Pixels | None:
+    """Decode a grey or colour JPEG strictly, or return None if only a lenient decoder takes it and no pixel is at risk.
 
     Far larger pictures are decoded at 1/2, 1/4 or 1/8 of their size, in the transform domain, if at least twice the wanted
     size is left; the exact resize that follows then decides the pixels.
+
+    Raises:
+        Rejection: libjpeg warns of damage: cut off, a broken scan.
     """
-    colourspace = "GRAY" if header.mode == "L" else "RGB"
     divisor = _decode_divisor(min(header.width, header.height), image_size)
     try:
         pixels: Pixels = simplejpeg.decode_jpeg(
             data,
-            colorspace=colourspace,
+            colorspace="GRAY" if header.mode == "L" else "RGB",
             min_height=-(-header.height // divisor) if divisor > 1 else 0,
             min_width=-(-header.width // divisor) if divisor > 1 else 0,
             min_factor=1,
         )
-        return pixels
     except ValueError as error:
+        if any(complaint in str(error) for complaint in _HARMLESS_COMPLAINTS):
+            return None
         raise Rejection(RejectReason.CORRUPT_IMAGE, str(error)) from error
+    return pixels
 
 
 def _decode_divisor(shorter_side: int, image_size: int | None) -> int:

@@ -81,7 +81,12 @@ def _encode(entry: PlannedItem, raw: RawBytes, settings: IngestSettings) -> _Enc
         raise Rejection(*item.problem)
     encoded = _Encoded()
     for part in item.parts:
-        _put_part(encoded, part.field, raw.read(part), settings)
+        data = raw.read(part)
+        try:
+            _put_part(encoded, part.field, data, settings)
+        except Rejection as rejection:
+            where = part.uri or f"the {part.field}"
+            raise Rejection(rejection.reason, f"{where}: {rejection.detail}") from rejection
     if entry.label != ABSENT:
         label = str(entry.label).encode()
         encoded.put("label", label, extension="cls", raw=(item.label or "").encode(), label=entry.label)
