@@ -87,6 +87,10 @@ def _encode(entry: PlannedItem, raw: RawBytes, settings: IngestSettings) -> _Enc
         except Rejection as rejection:
             where = part.uri or f"the {part.field}"
             raise Rejection(rejection.reason, f"{where}: {rejection.detail}") from rejection
+        except Exception as error:
+            # Decoders fail on hostile bytes in ways that nobody lists: the file is refused by name, the shard goes on.
+            detail = f"{part.uri or part.field}: {type(error).__name__}: {error}"
+            raise Rejection(RejectReason.DECODER_FAILED, detail) from error
     if entry.label != ABSENT:
         label = str(entry.label).encode()
         encoded.put("label", label, extension="cls", raw=(item.label or "").encode(), label=entry.label)

@@ -16,6 +16,7 @@ SCHEMA_VERSION = 1
 BLOCK = 64
 """Samples per block: the unit of shuffling and reading, and one record batch in every Arrow file beside a tar."""
 MAX_KEY_CHARACTERS = 96
+MAX_LABEL = 2**31 - 1
 ABSENT = -1
 """Size of a member that a sample does not have, and label of a sample without one."""
 
@@ -54,6 +55,7 @@ class RejectReason(StrEnum):
     BAD_TEXT_ENCODING = "bad_text_encoding"
     CHANGED_FILE = "changed_file"
     CORRUPT_IMAGE = "corrupt_image"
+    DECODER_FAILED = "decoder_failed"
     DUPLICATE_MEMBER = "duplicate_member"
     EMPTY_FILE = "empty_file"
     EMPTY_TEXT = "empty_text"
