@@ -1,6 +1,6 @@
 """BatchReader: from sample ids to a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from pipelines.example import Example
 from pipelines.masking.plan import Masking, MaskPlan
 from pipelines.modalities import Image
 from pipelines.transforms.image import ImageDecodeError, decode_image, render
-from pipelines.views import ViewSet, ViewSource
+from pipelines.views import View, ViewSet, ViewSource
 from shards.dataset import Dataset, Ids
 from shards.errors import CorruptShardError, MissingFieldError, SettingsError, did_you_mean
 from shards.sample import Sample
@@ -54,51 +54,66 @@ class BatchReader:
             CorruptShardError: Stored bytes are damaged, or are not a picture; names dataset and key.
             MissingFieldError: A sample lacks a field that the batch needs.
         """
-        fields = [modality.field for modality in self.modalities]
-        samples = self.dataset.read(ids, fields)
+        samples = self.dataset.read(ids, [modality.field for modality in self.modalities])
         keys = tuple(sample.key for sample in samples)
-        inputs = {modality.field: _empty_images(len(samples), modality) for modality in self.modalities}
-        chosen = np.empty(len(samples), dtype=np.int64)
-        for row, sample in enumerate(samples):
-            chosen[row], example = self._example(sample, epoch)
-            for field, pixels in example.arrays.items():
-                inputs[field][row] = render(pixels, example.view)
+        # All views are chosen before the first picture is decoded: between two pictures the same code would run from
+        # cold caches, and take five times as long.
+        chosen = [self._choose(sample, epoch) for sample in samples]
+        numbers = np.array([k for k, _ in chosen], dtype=np.int64)
         return Batch(
             keys=keys,
-            inputs=inputs,
+            inputs=self._render(map(self._decode, samples, [view for _, view in chosen]), len(samples)),
             plans=self._plans(keys, epoch),
-            stored={name: _tensor(table.read(ids, chosen)) for name, table in self.stored.items()},
+            stored={name: _tensor(table.read(ids, numbers)) for name, table in self.stored.items()},
             labels=self._labels(ids),
             epoch=epoch,
             step=step,
         )
 
-    def _example(self, sample: Sample, epoch: int) -> tuple[int, Example]:
-        """Decode a sample, and choose the view of it and its number."""
-        arrays = {modality.field: self._pixels(sample, modality.field) for modality in self.modalities}
-        sizes = {pixels.shape[:2] for pixels in arrays.values()}
-        if len(sizes) != 1:
+    def _choose(self, sample: Sample, epoch: int) -> tuple[int, View]:
+        """Choose the view of a sample, and return its number and the view."""
+        sizes = {modality.field: self._recorded_size(sample, modality.field) for modality in self.modalities}
+        height, width = next(iter(sizes.values()))
+        if len(set(sizes.values())) != 1:
             raise CorruptShardError(
                 f"The pictures of sample '{sample.key}' of {self.dataset.root} share a view, but differ in size: "
-                f"{', '.join(f'{field} {pixels.shape[:2]}' for field, pixels in arrays.items())}."
+                f"{', '.join(f'{field} {size}' for field, size in sizes.items())}."
             )
-        height, width = sizes.pop()
-        k, view = self.views.choose(sample.key, epoch=epoch, seed=self.seed, height=height, width=width)
-        return k, Example(key=sample.key, arrays=arrays, view=view)
+        return self.views.choose(sample.key, epoch=epoch, seed=self.seed, height=height, width=width)
 
-    def _pixels(self, sample: Sample, field: str) -> npt.NDArray[np.uint8]:
-        data = sample.fields.get(field)
-        if data is None:
+    def _recorded_size(self, sample: Sample, field: str) -> tuple[int, int]:
+        if field not in sample.fields:
             raise MissingFieldError(
                 f"Sample '{sample.key}' of {self.dataset.root} has no '{field}'; every sample of a stream needs one."
             )
+        return sample.facts[f"{field}.height"], sample.facts[f"{field}.width"]
+
+    def _decode(self, sample: Sample, view: View) -> Example:
+        arrays = {modality.field: self._pixels(sample, modality.field) for modality in self.modalities}
+        return Example(key=sample.key, arrays=arrays, view=view)
+
+    def _pixels(self, sample: Sample, field: str) -> npt.NDArray[np.uint8]:
         try:
-            return decode_image(data)
+            pixels = decode_image(sample.fields[field])
         except ImageDecodeError as error:
             raise CorruptShardError(
                 f"The '{field}' of sample '{sample.key}' of {self.dataset.root} cannot be used. {error} "
                 f"Ingest the dataset again without this sample; `maskloom verify {self.dataset.root}` checks the rest."
             ) from error
+        if pixels.shape[:2] != self._recorded_size(sample, field):
+            raise CorruptShardError(
+                f"The '{field}' of sample '{sample.key}' of {self.dataset.root} has {pixels.shape[:2]} pixels, but "
+                f"{self._recorded_size(sample, field)} were recorded. Run `maskloom verify {self.dataset.root}`."
+            )
+        return pixels
+
+    def _render(self, examples: Iterator[Example], num_samples: int) -> dict[str, Tensor]:
+        """Carry out the views of all examples, one decoded picture at a time."""
+        inputs = {modality.field: _empty_images(num_samples, modality) for modality in self.modalities}
+        for row, example in enumerate(examples):
+            for field, pixels in example.arrays.items():
+                inputs[field][row] = render(pixels, example.view)
+        return inputs
 
     def _plans(self, keys: Sequence[str], epoch: int) -> dict[str, MaskPlan]:
         return {
@@ -124,6 +139,8 @@ def _tensor(rows: npt.NDArray[np.generic]) -> Shaped[Tensor, "batch ..."]:
 
 
 def _require_distinct(fields: Sequence[str]) -> None:
+    if not fields:
+        raise SettingsError("A stream needs at least one modality; none was given.")
     for field in fields:
         if fields.count(field) > 1:
             raise SettingsError(f"Several modalities read the field '{field}'; each has to read its own.")
