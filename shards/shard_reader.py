@@ -15,16 +15,22 @@ from shards.schema import BLOCK, member_columns
 
 _Columns = dict[str, list[Any]]
 
+_KEPT_BLOCKS = 16
+"""Index blocks kept per open shard; with 256 open shards, about 80 MB at the most."""
+_RARELY_READ = (".sha256", "source", "licence")
+
 
 class ShardReader:
     """Random access to one tar through its index.
 
-    The index is read a block (64 rows) at a time and kept as plain lists: neighbours in a block are asked for together.
+    The index is read a block (64 rows) at a time and a few blocks are kept as plain lists: neighbours in a block are asked
+    for together. What only people ask for (source, licence, digest of the raw input) is not kept.
     """
 
     def __init__(self, tar: Path, index: Path) -> None:
         self.tar = tar
         self._table = ArrowTable(index)
+        self._kept_columns = [name for name in self._table.schema.names if not name.endswith(_RARELY_READ)]
         self._blocks: dict[int, _Columns] = {}
         self._facts: dict[tuple[str, ...], tuple[str, ...]] = {}
         try:
@@ -71,10 +77,12 @@ class ShardReader:
         Raises:
             MissingFieldError: The index has no column `name`.
         """
-        columns = self._block(row // BLOCK)
-        if name not in columns:
-            raise MissingFieldError(f"{self.tar}: the index has no column '{name}'.{did_you_mean(name, columns)}")
-        return columns[name][row % BLOCK]
+        names = self._table.schema.names
+        if name not in names:
+            raise MissingFieldError(f"{self.tar}: the index has no column '{name}'.{did_you_mean(name, names)}")
+        if name.endswith(_RARELY_READ):
+            return self._table.block(row // BLOCK).column(name)[row % BLOCK].as_py()
+        return self._block(row // BLOCK)[name][row % BLOCK]
 
     def _member(self, columns: _Columns, place: int, field: str, size: int) -> bytes:
         offset = columns[f"{field}.offset"][place]
@@ -89,7 +97,9 @@ class ShardReader:
     def _block(self, number: int) -> _Columns:
         columns = self._blocks.get(number)
         if columns is None:
-            columns = self._blocks[number] = self._table.block(number).to_pydict()
+            if len(self._blocks) >= _KEPT_BLOCKS:
+                self._blocks.pop(next(iter(self._blocks)))
+            columns = self._blocks[number] = self._table.block(number).select(self._kept_columns).to_pydict()
         return columns
 
     def _fact_names(self, fields: tuple[str, ...]) -> tuple[str, ...]:
