@@ -5,6 +5,7 @@ epoch and the key of the sample. So nothing about a batch depends on the number 
 and the state of a stream is two numbers: where it stands, `(epoch, step)`.
 """
 
+import signal
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -261,6 +262,7 @@ class _Loading:
             batch_size=None,
             num_workers=self.workers,
             collate_fn=_unchanged,
+            worker_init_fn=_ignore_interrupts,
             multiprocessing_context=self.start_method if self.workers else None,
             pin_memory=self.pin_memory,
             # The seeds that torch hands to workers are not used, and drawing them must not touch the global generator.
@@ -280,6 +282,11 @@ class _Addresses(Sampler[Address]):
 
     def __iter__(self) -> Iterator[Address]:
         return iter(self._addresses)
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Leave Ctrl-C, which a terminal sends to every process, to the one that decides when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _unchanged(loaded: Any) -> Any:  # noqa: ANN401 - a loader without batching collates single items

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from shards.errors import CorruptShardError
 from shards.schema import ABSENT, BLOCK, FIELDS, REJECTS_SCHEMA
-from shards.storage import file_digest, sync_file
+from shards.storage import file_digest, sync
 
 
 def write_table(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -18,7 +18,7 @@ def write_table(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for start in range(0, len(rows), BLOCK):
             writer.write_batch(pa.RecordBatch.from_pylist(list(rows[start : start + BLOCK]), schema=schema))
-    sync_file(path)
+    sync(path)
     return file_digest(path, "sha256")
 
 

@@ -22,7 +22,7 @@ from shards.storage import (
     replace_file,
     short_digest,
     storage_errors,
-    sync_file,
+    sync,
     temporary_path,
 )
 
@@ -111,16 +111,17 @@ def load_manifest(root: Path) -> Manifest:
     """
     path = root / MANIFEST
     try:
-        manifest = Manifest.from_json(path.read_bytes())
+        data = path.read_bytes()
+        version = json.loads(data)["schema_version"]
+        if version == SCHEMA_VERSION:
+            return Manifest.from_json(data)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingDatasetError(_why_missing(root)) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path} cannot be understood as a maskloom manifest: {error}.") from error
-    if manifest.schema_version != SCHEMA_VERSION:
-        raise DatasetError(
-            f"{path} has schema version {manifest.schema_version}; this maskloom reads {SCHEMA_VERSION}."
-        )
-    return manifest
+    raise DatasetError(
+        f"{path} has schema version {version}; this maskloom reads {SCHEMA_VERSION}. Use the maskloom that wrote it."
+    )
 
 
 def _why_missing(root: Path) -> str:
@@ -220,7 +221,7 @@ def _write_shard_table(root: Path, receipts: list[Receipt]) -> FileRecord:
     with storage_errors(temporary):
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SHARDS_SCHEMA) as writer:
             writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=SHARDS_SCHEMA))
-        sync_file(temporary)
+        sync(temporary)
     digest, size = file_digest(temporary, "sha256"), temporary.stat().st_size
     final = f"shards-{short_digest(digest)}.arrow"
     publish(temporary, root / final)

@@ -55,19 +55,13 @@ def temporary_path(root: Path, stem: str) -> Path:
     return make_folder(root / TEMPORARY) / f"{stem}.{uuid.uuid4().hex}"
 
 
-def sync_folder(path: Path) -> None:
-    """Make the names in the folder `path` durable."""
+def sync(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def sync_file(path: Path) -> None:
-    """Make the content of the file `path` durable."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def publish(temporary: Path, final: Path) -> None:
@@ -78,7 +72,7 @@ def publish(temporary: Path, final: Path) -> None:
     with storage_errors(final):
         make_folder(final.parent)
         temporary.replace(final)
-        sync_folder(final.parent)
+        sync(final.parent)
 
 
 def create_if_absent(root: Path, final: Path, data: bytes) -> bool:
@@ -99,7 +93,7 @@ def create_if_absent(root: Path, final: Path, data: bytes) -> bool:
             return False
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(final.parent)
+        sync(final.parent)
         return True
 
 

@@ -12,7 +12,7 @@ from types import TracebackType
 import xxhash
 
 from shards.errors import CorruptShardError
-from shards.storage import sync_file
+from shards.storage import sync
 
 _RECORD = 512
 _CHUNK = 1 << 20
@@ -55,7 +55,7 @@ class TarWriter:
         """Write the end of the archive, make it durable, and return its digest."""
         self._write(bytes(2 * _RECORD))
         self._file.close()
-        sync_file(self._path)
+        sync(self._path)
         return f"xxh3_128:{self._hash.hexdigest()}"
 
     def _write(self, data: bytes) -> None:

@@ -25,7 +25,7 @@ from shards.storage import (
     replace_file,
     short_digest,
     storage_errors,
-    sync_file,
+    sync,
     temporary_path,
 )
 
@@ -158,7 +158,7 @@ def write_target_shard(dataset: Dataset, spec: TargetSpec, shard: int, blocks: I
     try:
         with storage_errors(temporary):
             samples = _write_blocks(temporary, spec, blocks)
-            sync_file(temporary)
+            sync(temporary)
         digest, size = file_digest(temporary, "sha256"), temporary.stat().st_size
         name = f"{shard:06d}-{short_digest(digest)}.arrow"
         publish(temporary, folder / name)
@@ -252,15 +252,21 @@ def read_sealed(root: Path, target_id: str) -> SealedTarget:
     """Read what was sealed about the target `target_id` of the dataset `root`.
 
     Raises:
-        DatasetError: It cannot be understood.
+        DatasetError: It cannot be understood, or describes another target than its folder is named for.
     """
     path = target_folder(root, target_id) / TARGET
     try:
-        return SealedTarget.from_json(path.read_bytes())
+        sealed = SealedTarget.from_json(path.read_bytes())
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{path} cannot be understood: {error}. Delete its folder and run `maskloom targets`."
         ) from error
+    if sealed.spec.target_id != target_id:
+        raise DatasetError(
+            f"{path} does not describe the target of its folder, but {sealed.spec.target_id}: it was edited, or moved. "
+            "Delete its folder and run `maskloom targets`."
+        )
+    return sealed
 
 
 def open_target(dataset: Dataset, name: str) -> TargetTable:
@@ -276,8 +282,9 @@ def open_target(dataset: Dataset, name: str) -> TargetTable:
     if fitting:
         raise MissingTargetError(f"{dataset.root} has several targets '{name}': name one of {', '.join(fitting)}.")
     held = f"holds {', '.join(ids)}" if ids else "holds no sealed target"
+    names = [*ids, *(target_id.rpartition("-")[0] for target_id in ids)]
     raise MissingTargetError(
-        f"Stored target '{name}' was asked for, but {dataset.root} {held}.{did_you_mean(name, ids)} "
+        f"Stored target '{name}' was asked for, but {dataset.root} {held}.{did_you_mean(name, names)} "
         f"Make it with `maskloom targets {dataset.root} --teacher {name}`."
     )
 

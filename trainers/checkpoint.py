@@ -13,7 +13,6 @@ plain safetensors, which any other tool reads as well.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,14 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import xxhash
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from shards.errors import MaskloomError, StorageError
+from shards.storage import file_digest, sync
 
 MODEL, OPTIMISER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+DIGEST = "xxh3_128"
 KEPT = 2
 """Checkpoints kept while training: the newest, and one more in case the newest is lost to the disk."""
 
@@ -124,36 +124,19 @@ def write(root: Path, checkpoint: Checkpoint) -> Path:
         hidden.mkdir(parents=True)
         save_file(dict(checkpoint.model), hidden / MODEL)
         save_file(dict(checkpoint.optimiser), hidden / OPTIMISER)
-        digests = {name: _digest(hidden / name) for name in (MODEL, OPTIMISER)}
-        state = {**asdict(checkpoint.progress), "xxh3": digests}
+        digests = {name: file_digest(hidden / name, DIGEST) for name in (MODEL, OPTIMISER)}
+        state = {**asdict(checkpoint.progress), "digests": digests}
         (hidden / STATE).write_text(json.dumps(state, indent=1) + "\n")
         for path in (*hidden.iterdir(), hidden):
-            _flush(path)
+            sync(path)
         hidden.rename(final)
-        _flush(root)
+        sync(root)
     except (OSError, SafetensorError) as error:
         raise StorageError(
             f"Cannot write the checkpoint of step {checkpoint.progress.step} to {final}: {error}. "
             "The checkpoints before it are untouched; make room and give the same command again."
         ) from error
     return final
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _digest(path: Path) -> str:
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 22):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def listing(root: Path) -> list[Path]:
@@ -170,8 +153,8 @@ def load(folder: Path) -> Checkpoint:
     advice = f"Remove {folder} to go on from the checkpoint before it."
     try:
         state = json.loads((folder / STATE).read_text())
-        for name, recorded in state.pop("xxh3").items():
-            found = _digest(folder / name)
+        for name, recorded in state.pop("digests").items():
+            found = file_digest(folder / name, DIGEST)
             if found != recorded:
                 raise CheckpointError(f"{folder / name} is damaged: digest {found}, written as {recorded}. {advice}")
         progress = Progress(**state)

@@ -126,10 +126,14 @@ def default_workers() -> int:
 
 def _say_how_it_ended(order: "Order", ending: "Ending") -> None:
     if ending.signal is not None:
-        console.print(f"Stopped after step {ending.step}, as asked, and saved. The same command goes on from there.")
+        _say(f"Stopped after step {ending.step}, as asked, and saved. The same command goes on from there.")
         return
-    console.print(f"The run in {order.out} is complete: {ending.step} steps. Its report is {order.out}/report.html.")
-    console.print(f"Next: maskloom eval {order.out} --data {order.data}", soft_wrap=True)
+    _say(f"The run in {order.out} is complete: {ending.step} steps. Its report is {order.out}/report.html.")
+    _say(f"Next: maskloom eval {order.out} --data {order.data}")
+
+
+def _say(line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command(name="eval")
@@ -173,7 +177,7 @@ def evaluate(
         workers=default_workers() if workers is None else workers,
     )
     _show(result)
-    console.print(f"Report: {build_report(folder)}", soft_wrap=True)
+    _say(f"Report: {build_report(folder)}")
 
 
 def _show(result: dict[str, Any]) -> None:
@@ -181,7 +185,7 @@ def _show(result: dict[str, Any]) -> None:
 
     classification, reconstruction = result["classification"], result["reconstruction"]
     if "skipped" in classification:
-        console.print(f"No classification: {classification['skipped']}.")
+        _say(f"No classification: {classification['skipped']}.")
     else:
         table = Table(title=f"Accuracy at step {result['step']}, 95 % interval")
         for name in ("Features", "Nearest neighbours", "Linear probe"):
@@ -190,11 +194,9 @@ def _show(result: dict[str, Any]) -> None:
             table.add_row(row["name"], *(f"{score['accuracy']} ({score['range']})" for score in row["scores"]))
         table.add_row("most frequent label", *[f"{classification['majority']['accuracy']:.1%}"] * 2)
         console.print(table)
-        console.print(
-            f"{classification['train_samples']} samples to learn from, {classification['test_samples']} to test on."
-        )
+        _say(f"{classification['train_samples']} samples to learn from, {classification['test_samples']} to test on.")
     if "skipped" in reconstruction:
-        console.print(f"No reconstructions: {reconstruction['skipped']}.")
+        _say(f"No reconstructions: {reconstruction['skipped']}.")
 
 
 @app.command(name="import")
@@ -221,7 +223,7 @@ def import_run(
     from trainers.adoption import adopt_weights
 
     adopt_weights(recipe, weights, out, size=size, settings=tuple(settings or ()), part=part)
-    console.print(f"{out} holds {weights.name}. Next: maskloom eval {out} --data DATASET", soft_wrap=True)
+    _say(f"{out} holds {weights.name}. Next: maskloom eval {out} --data DATASET")
 
 
 @app.command()

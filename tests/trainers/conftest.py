@@ -1,0 +1,101 @@
+"""Small real datasets and runs."""
+
+import io
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from shards.adopt import adopt
+from trainers.launch import Manner, Order, train_run
+from trainers.loop import Ending
+
+TINY = (
+    "modalities.image.size=32",
+    "modalities.image.patch=8",
+    "model.width=32",
+    "model.depth=2",
+    "model.heads=2",
+    "model.decoder_width=32",
+    "model.decoder_depth=1",
+    "model.decoder_heads=2",
+    "training.batch=16",
+    "training.base_lr=0.005",
+)
+"""A masked autoencoder that takes milliseconds per step."""
+
+SAMPLES = 100
+CLASSES = 4
+
+
+def picture(number: int) -> bytes:
+    """Noise over stripes whose direction and colour tell the class."""
+    noise = np.random.default_rng(number).integers(0, 80, (40, 48, 3))
+    down, right = np.mgrid[:40, :48]
+    kind = number % CLASSES
+    stripes = ((down if kind % 2 else right) // 4 % 2) * 150
+    noise[..., kind // 2] += stripes
+    data = io.BytesIO()
+    Image.fromarray(noise.astype(np.uint8)).save(data, "PNG")
+    return data.getvalue()
+
+
+def write_dataset(root: Path, *, labelled: bool) -> Path:
+    """Seal a dataset of `SAMPLES` pictures, in two shards."""
+    root.mkdir(parents=True)
+    for shard, numbers in enumerate((range(70), range(70, SAMPLES))):
+        with tarfile.open(root / f"{shard}.tar", "w") as tar:
+            for number in numbers:
+                members = {"png": picture(number)} | ({"cls": str(number % CLASSES).encode()} if labelled else {})
+                for extension, data in members.items():
+                    member = tarfile.TarInfo(f"sample{number:04d}.{extension}")
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+    adopt(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of pictures with labels that can be seen in them."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "stripes", labelled=True)
+
+
+@pytest.fixture(scope="session")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same pictures without labels."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "plain", labelled=False)
+
+
+@pytest.fixture
+def order(labelled: Path, tmp_path: Path) -> Order:
+    """A run of two epochs, 14 steps, of a tiny masked autoencoder."""
+    return Order(
+        recipe="mae",
+        size="tiny",
+        settings=TINY,
+        seed=3,
+        data=labelled,
+        out=tmp_path / "run",
+        epochs=2.0,
+        steps=None,
+    )
+
+
+MANNER = Manner(device="cpu", precision="auto", workers=0, accumulate=1, save_every=4, log_every=None, compile=False)
+
+
+@pytest.fixture
+def run_training() -> Callable[..., Ending]:
+    """Train with `MANNER`, changed by keywords; what it prints is dropped."""
+
+    def run(order: Order, *, fresh: bool = False, **changes: object) -> Ending:
+        manner = replace(MANNER, **changes)  # type: ignore[arg-type]
+        return train_run(order, manner, fresh=fresh, console=Console(file=io.StringIO()))
+
+    return run

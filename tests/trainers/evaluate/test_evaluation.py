@@ -1,0 +1,79 @@
+"""`maskloom eval` on real runs."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from shards.dataset import Dataset
+from trainers.checkpoint import CheckpointError
+from trainers.evaluate.evaluation import PIXELS, TRAINED, UNTRAINED, Subject, evaluate, load_subject
+from trainers.launch import Order
+from trainers.loop import Ending
+from trainers.run import RunFolder
+
+Train = Callable[..., Ending]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def trained(order: Order, run_training: Train) -> RunFolder:
+    run_training(replace(order, epochs=None, steps=3))
+    return RunFolder(order.out)
+
+
+def subject_of(run: RunFolder) -> Subject:
+    return load_subject(run, device=CPU, dtype=torch.float32)
+
+
+def test_visible_classes_are_found_and_written_down(trained: RunFolder, labelled: Path) -> None:
+    data = Dataset.open(labelled)
+    result = evaluate(trained, subject_of(trained), data, None, limit=None, workers=0)
+    assert json.loads((trained.evaluations / "stripes.json").read_text()) == result
+    classification = result["classification"]
+    assert list(classification["scores"]) == [TRAINED, UNTRAINED, PIXELS]
+    assert classification["train_samples"] + classification["test_samples"] == data.num_samples
+    assert classification["scores"][PIXELS]["linear"]["accuracy"] > 0.8
+    for scores in classification["scores"].values():
+        for kind in ("knn", "linear"):
+            assert 0 <= scores[kind]["low"] <= scores[kind]["accuracy"] <= scores[kind]["high"] <= 1
+    with Image.open(trained.evaluations / result["reconstruction"]["picture"]) as picture:
+        assert picture.size[0] > 300
+
+
+def test_evaluation_is_repeatable(trained: RunFolder, labelled: Path) -> None:
+    one, other = (
+        evaluate(trained, subject_of(trained), Dataset.open(labelled), None, limit=80, workers=workers)
+        for workers in (0, 1)
+    )
+    assert one == other
+
+
+def test_training_changed_the_encoder_that_is_measured(trained: RunFolder) -> None:
+    subject = subject_of(trained)
+    before, after = subject.untrained().state_dict(), subject.network.state_dict()
+    assert any(not torch.equal(before[name], value) for name, value in after.items())
+
+
+def test_another_dataset_can_be_the_test(trained: RunFolder, labelled: Path) -> None:
+    data = Dataset.open(labelled)
+    result = evaluate(trained, subject_of(trained), data, data, limit=None, workers=0)
+    assert result["classification"]["test_samples"] == data.num_samples
+    assert result["classification"]["scores"][PIXELS]["linear"]["accuracy"] == 1.0
+
+
+def test_without_labels_there_are_pictures_and_a_reason(trained: RunFolder, unlabelled: Path) -> None:
+    result = evaluate(trained, subject_of(trained), Dataset.open(unlabelled), None, limit=None, workers=0)
+    assert "has no labels" in result["classification"]["skipped"]
+    assert (trained.evaluations / "plain.png").is_file()
+
+
+def test_a_run_without_checkpoint_says_so(trained: RunFolder) -> None:
+    for folder in trained.checkpoints.iterdir():
+        folder.rename(trained.root / folder.name)
+    with pytest.raises(CheckpointError, match="no checkpoint yet"):
+        subject_of(trained)

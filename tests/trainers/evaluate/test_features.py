@@ -1,0 +1,60 @@
+"""Vectors of samples, and how samples are split."""
+
+from collections.abc import Iterator
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.batch import Batch
+from trainers.evaluate.features import extract, one_in_five, shrunk_pixels
+
+
+def batches(labels: list[list[int]]) -> Iterator[Batch]:
+    for step, row in enumerate(labels):
+        yield Batch(
+            keys=tuple(f"{step}-{place}" for place in range(len(row))),
+            inputs={"image": torch.tensor(row)[:, None] * 10},
+            plans={},
+            stored={},
+            labels=torch.tensor(row),
+            epoch=0,
+            step=step,
+        )
+
+
+def image(batch: Batch) -> torch.Tensor:
+    return batch.inputs["image"]
+
+
+def test_samples_without_a_label_are_left_out() -> None:
+    found = extract(batches([[0, -1, 2], [-1, -1, -1], [1]]), {"own": image})
+    assert found.keys == ("0-0", "0-2", "2-0")
+    assert found.labels.tolist() == [0, 2, 1]
+    assert found.vectors["own"].tolist() == [[0.0], [20.0], [10.0]]
+
+
+def test_limit_counts_samples_and_reads_no_further() -> None:
+    source = batches([[0, 1, 2], [1, -1, 0], [2, 2, 2]])
+    found = extract(source, {"own": image}, limit=5)
+    assert found.keys == ("0-0", "0-1", "0-2", "1-0")
+    assert next(source).step == 2
+
+
+def test_small_pictures_are_compared_as_they_are() -> None:
+    images = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    assert torch.equal(shrunk_pixels(images), images.flatten(1) / 255)
+    assert shrunk_pixels(torch.zeros(2, 3, 224, 224, dtype=torch.uint8)).shape == (2, 3 * 32 * 32)
+
+
+@given(keys=st.lists(st.text(alphabet="abc/-0123456789", min_size=1), min_size=1, unique=True))
+def test_a_sample_stays_on_its_side_whatever_the_others_are(keys: list[str]) -> None:
+    together = one_in_five(keys, purpose="test").tolist()
+    assert together == [one_in_five([key], purpose="test").item() for key in keys]
+
+
+def test_about_one_key_in_five_is_picked_and_purposes_differ() -> None:
+    keys = [f"sample{number}" for number in range(5000)]
+    test, held_out = one_in_five(keys, purpose="test"), one_in_five(keys, purpose="held out")
+    assert 900 < test.sum() < 1100
+    assert 150 < (test & held_out).sum() < 250

@@ -1,0 +1,128 @@
+"""`check` compares a recipe with a dataset before anything expensive happens."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pipelines.views import CenterCrop, ViewSet
+from shards.dataset import Dataset
+from shards.errors import MissingFieldError, MissingTargetError, SettingsError
+from shards.manifest import FieldSummary, Manifest
+from shards.receipt import FileRecord
+from shards.target_table import TARGET, SealedTarget, TargetSpec, target_folder
+from trainers.recipe import Recipe, check
+from trainers.registry import recipe_names, resolve_recipe
+from trainers.targets.hog import HogTarget
+
+
+def dataset_of(root: Path, fields: Mapping[str, int], *, samples: int = 100) -> Dataset:
+    manifest = Manifest(
+        schema_version=1,
+        plan_id="plan",
+        source="source",
+        settings={},
+        software={},
+        fields={name: FieldSummary(samples=count, bytes=count) for name, count in fields.items()},
+        classes=None,
+        num_items=samples,
+        num_samples=samples,
+        num_shards=1,
+        rejects={},
+        licences={},
+        ignored={},
+        shards=FileRecord(path="shards.arrow", bytes=0, digest=""),
+    )
+    return Dataset(root, manifest, "dataset")
+
+
+def store_histograms(
+    dataset: Dataset, *, size: int, shape: tuple[int, ...], teacher: str = "hog", seed: int = 0
+) -> None:
+    spec = TargetSpec(
+        teacher=teacher,
+        teacher_settings={},
+        weights_sha256=None,
+        preprocessing="",
+        views=ViewSet(policy=CenterCrop(size=size), count=1, seed=seed).to_json(),
+        shape=shape,
+        dtype="float16",
+        software={},
+    )
+    sealed = SealedTarget(
+        target_id=spec.target_id, spec=spec, dataset_id=dataset.dataset_id, num_samples=100, num_bytes=0, parity={}
+    )
+    folder = target_folder(dataset.root, spec.target_id)
+    folder.mkdir(parents=True)
+    (folder / TARGET).write_bytes(sealed.to_json())
+
+
+def stored_histograms_recipe(*settings: str) -> Recipe:
+    return resolve_recipe("maskfeat", size="tiny", settings=["targets.hog.source=stored", *settings])
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_fits_a_dataset_of_pictures_and_names(tmp_path: Path, name: str) -> None:
+    check(resolve_recipe(name, size="tiny"), dataset_of(tmp_path, {"image": 100}))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_dataset_without_pictures_is_refused_with_what_it_holds(tmp_path: Path, name: str) -> None:
+    with pytest.raises(MissingFieldError, match=f"recipe '{name}' reads field 'image', but .* holds only label, text"):
+        check(resolve_recipe(name, size="tiny"), dataset_of(tmp_path, {"text": 100, "label": 100}))
+
+
+def test_a_dataset_in_which_some_samples_have_no_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingFieldError, match="3 of the 100 samples"):
+        check(resolve_recipe("mae", size="tiny"), dataset_of(tmp_path, {"image": 97}))
+
+
+def test_a_missing_stored_target_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    expected = f"recipe 'maskfeat'.*maskloom targets {tmp_path} --teacher hog"
+    with pytest.raises(MissingTargetError, match=expected):
+        check(stored_histograms_recipe(), dataset_of(tmp_path, {"image": 100}))
+
+
+def test_a_stored_target_of_the_right_shape_and_view_passes(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, {"image": 100})
+    store_histograms(dataset, size=224, shape=(196, 108))
+    check(stored_histograms_recipe(), dataset)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["modalities.image.patch=8"], "as 784 tokens of 108 values, .* holds 196 x 108 on pictures of 224 pixels"),
+        (["modalities.image.size=448", "modalities.image.patch=32"], "on pictures of 448 pixels"),
+    ],
+)
+def test_a_stored_target_of_another_size_is_refused(tmp_path: Path, settings: list[str], message: str) -> None:
+    dataset = dataset_of(tmp_path, {"image": 100})
+    store_histograms(dataset, size=224, shape=(196, 108))
+    with pytest.raises(SettingsError, match=message):
+        check(stored_histograms_recipe(*settings), dataset)
+
+
+def test_stored_targets_of_different_views_cannot_be_read_together(tmp_path: Path) -> None:
+    dataset, single = dataset_of(tmp_path, {"image": 100}), stored_histograms_recipe()
+    store_histograms(dataset, size=224, shape=(196, 108))
+    store_histograms(dataset, size=224, shape=(196, 108), teacher="edges", seed=1)
+    other = HogTarget(source="stored", table="edges", name="edges")
+    term = dataclasses.replace(single.objective[0], target="edges")
+    both = dataclasses.replace(single, targets=(*single.targets, other), objective=(*single.objective, term))
+    with pytest.raises(SettingsError, match="stored for different views"):
+        check(both, dataset)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "message"),
+    [
+        ("mae", "model.heads=5", "width of 192 cannot be split into 5 attention heads"),
+        ("maskfeat", "modalities.image.patch=7", "even modalities.image.patch"),
+        ("mae", "modalities.image.patch=224", "at least two tokens"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_refused(tmp_path: Path, name: str, setting: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        check(resolve_recipe(name, size="tiny", settings=[setting]), dataset_of(tmp_path, {"image": 100}))

@@ -1,0 +1,124 @@
+"""The command line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from shards.errors import SettingsError
+from trainers.checkpoint import latest
+from trainers.commands import app
+from trainers.launch import Order
+from trainers.registry import resolve_recipe
+from trainers.weights import WeightsError
+
+RUNNER = CliRunner()
+
+
+def settings(order: Order) -> list[str]:
+    return [word for setting in order.settings for word in ("--set", setting)]
+
+
+def call(*words: object) -> str:
+    result = RUNNER.invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_train_eval_and_report_from_the_command_line(order: Order) -> None:
+    words = ["train", "mae", "--data", order.data, "--out", order.out, "--size", "tiny", "--device", "cpu"]
+    shape = [*settings(order), "--batch", 20, "--steps", 3, "--workers", 0]
+    assert "is complete: 3 steps" in call(*words, *shape)
+    assert "is complete: 3 steps" in call(*words, *shape)
+    assert json.loads((order.out / "run.json").read_text())["resolved"]["training"]["batch"] == 20
+    output = call("eval", order.out, "--data", order.data, "--workers", 0, "--device", "cpu")
+    assert "trained encoder" in output
+    assert "raw pixels" in output
+    assert "Reconstructions of masked samples" in (order.out / "report.html").read_text()
+
+
+def test_recipes_lists_name_paper_and_summary() -> None:
+    output = call("recipes")
+    assert "mae" in output
+    assert "arXiv:2111.06377" in output
+    assert "maskfeat" in output
+
+
+def test_import_makes_a_run_that_can_be_evaluated(order: Order, unlabelled: Path, tmp_path: Path) -> None:
+    out, weights = tmp_path / "imported", tmp_path / "official.safetensors"
+    recipe = resolve_recipe("mae", size="tiny", settings=order.settings)
+    network = recipe.network(seed=5)
+    save_file(official(network.state_dict()), weights)
+    call("import", "mae", weights, "--out", out, "--size", "tiny", *settings(order))
+    found = latest(out / "checkpoints")
+    assert found is not None
+    assert found.progress.step == 0
+    assert all((found.model[name] == value).all() for name, value in network.state_dict().items())
+    assert "has no labels" in call("eval", out, "--data", unlabelled, "--workers", 0, "--device", "cpu")
+
+
+def official(state: dict[str, object]) -> dict[str, object]:
+    """Our names as the official code writes them."""
+    renamed = {}
+    for name, value in state.items():
+        for ours, theirs in (
+            ("encoder.class_token", "cls_token"),
+            ("decoder.mask_token", "mask_token"),
+            ("encoder.embed", "patch_embed.proj"),
+            ("decoder.embed", "decoder_embed"),
+            ("heads.patches", "decoder_pred"),
+            ("encoder.blocks", "blocks"),
+            ("decoder.blocks", "decoder_blocks"),
+            ("encoder.norm", "norm"),
+            ("decoder.norm", "decoder_norm"),
+            ("attention.projection", "attn.proj"),
+            ("attention.qkv", "attn.qkv"),
+            ("perceptron.expand", "mlp.fc1"),
+            ("perceptron.contract", "mlp.fc2"),
+        ):
+            name = name.replace(ours, theirs)
+        renamed[name] = value
+    return renamed
+
+
+def test_import_of_something_else_leaves_no_run(order: Order, tmp_path: Path) -> None:
+    weights = tmp_path / "other.safetensors"
+    save_file(
+        {"cls_token": resolve_recipe("mae", size="tiny").network(seed=0).state_dict()["encoder.class_token"]}, weights
+    )
+    with pytest.raises(WeightsError):
+        call("import", "mae", weights, "--out", tmp_path / "run", "--size", "tiny")
+    assert not (tmp_path / "run").exists()
+
+
+def test_import_for_a_recipe_without_published_names_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="maskfeat"):
+        call("import", "maskfeat", tmp_path / "w.pth", "--out", tmp_path / "run", "--size", "tiny")
+
+
+@pytest.mark.parametrize("name", ["train", "eval", "import", "recipes"])
+def test_help_has_an_example(name: str) -> None:
+    output = call(name, "--help")
+    assert "Example" in output
+    assert f"maskloom {name}" in output
+
+
+def test_help_does_not_import_torch() -> None:
+    program = "import sys, trainers.commands; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_stopped_training_exits_like_a_stopped_process(monkeypatch: pytest.MonkeyPatch, order: Order) -> None:
+    import trainers.launch
+    from trainers.loop import Ending
+
+    monkeypatch.setattr(trainers.launch, "train_run", lambda *_, **__: Ending(step=7, signal=15))
+    result = RUNNER.invoke(app, ["train", "mae", "--data", str(order.data), "--out", str(order.out)])
+    assert result.exit_code == 143
+    assert "Stopped after step 7" in result.output
+    assert isinstance(app, typer.Typer)

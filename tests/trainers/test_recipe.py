@@ -1,0 +1,89 @@
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+
+from pipelines.batch import Batch
+from shards.errors import SettingsError
+from trainers.recipe import Recipe, Training
+from trainers.registry import resolve_recipe
+
+SMALL = ("modalities.image.size=32", "modalities.image.patch=8", "model.depth=1", "model.decoder_depth=1")
+
+
+def small_recipe(*settings: str) -> Recipe:
+    return resolve_recipe("mae", size="tiny", settings=[*SMALL, *settings])
+
+
+def batch_for(recipe: Recipe) -> Batch:
+    keys = ("a", "b")
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    plans = {
+        field: masking.plan(keys, modality=recipe.modality(field), seed=0, epoch=0)
+        for field, masking in recipe.masking.items()
+    }
+    return Batch(keys=keys, inputs={"image": images}, plans=plans, stored={}, labels=None, epoch=0, step=0)
+
+
+def test_initial_weights_follow_from_the_seed_alone() -> None:
+    recipe = small_recipe()
+    torch.manual_seed(1)
+    first = recipe.network(seed=5).state_dict()
+    torch.manual_seed(2)
+    second, other = recipe.network(seed=5).state_dict(), recipe.network(seed=6).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["encoder.embed.weight"], other["encoder.embed.weight"])
+
+
+def test_building_a_network_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    small_recipe().network(seed=5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_wanted_values_are_those_at_the_target_tokens_in_float32_even_under_autocast() -> None:
+    recipe = small_recipe()
+    batch = batch_for(recipe)
+    wanted_from = recipe.wanted()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        wanted = wanted_from(batch)
+    everything = recipe.targets[0].build(recipe.modality("image"))(batch)
+    for row, places in enumerate(batch.plans["image"].target.tolist()):
+        assert torch.equal(wanted["patches"][row], everything[row, places])
+    assert wanted["patches"].dtype is torch.float32
+
+
+def test_loss_is_the_weighted_sum_of_terms_reported_unweighted() -> None:
+    recipe = small_recipe("objective.patches.weight=3")
+    predictions, wanted = {"patches": torch.zeros(2, 3, 4)}, {"patches": torch.full((2, 3, 4), 2.0)}
+    total, terms = recipe.loss(predictions, wanted)
+    assert {name: value.item() for name, value in terms.items()} == {"patches": 4.0}
+    assert total.item() == 12.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"masking": {}}, "the modality 'image' has no masking 'image'; there is none"),
+        ({"objective": ()}, "the target 'patches' has no term 'patches'"),
+        ({"targets": ()}, "the term 'patches' has no target 'patches'"),
+        ({"modalities": ()}, "the masking 'image' has no modality 'image'"),
+    ],
+)
+def test_slots_that_refer_to_what_is_not_there_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        dataclasses.replace(small_recipe(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("batch", 0), ("epochs", 0), ("warmup_epochs", -1), ("base_lr", 0.0), ("weight_decay", -0.1), ("clip_norm", 0.0)],
+)
+def test_training_that_cannot_be_is_refused(field: str, value: float) -> None:
+    training: Training = small_recipe().training
+    with pytest.raises(SettingsError, match=f"training.{field} "):
+        dataclasses.replace(training, **{field: value})

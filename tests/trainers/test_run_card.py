@@ -1,0 +1,64 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from shards.errors import SettingsError
+from trainers.recipe import Recipe
+from trainers.registry import resolve_recipe
+from trainers.run_card import RunCard, RunCardError, describe
+
+
+def card_of(*settings: str) -> RunCard:
+    return RunCard.of("mae", size="tiny", settings=settings, seed=7, dataset="/data/cats", dataset_id="abc")
+
+
+def test_a_card_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
+    card = card_of("model.depth=4", "training.clip_norm=none")
+    card.save(tmp_path)
+    assert RunCard.load(tmp_path) == card
+
+
+def test_a_card_rebuilds_the_recipe_of_its_run() -> None:
+    card = RunCard.from_json(card_of("model.depth=4").to_json())
+    assert card.rebuild() == resolve_recipe("mae", size="tiny", settings=["model.depth=4"])
+
+
+def test_a_card_holds_every_value_of_the_resolved_recipe() -> None:
+    resolved = json.loads(card_of("model.depth=4").to_json())["resolved"]
+    assert resolved["model"]["depth"] == 4
+    assert resolved["training"]["betas"] == [0.9, 0.95]
+    assert resolved["objective"][0]["loss"] == "trainers.objectives:mean_squared_error"
+
+
+def test_a_recipe_that_changed_since_the_run_is_refused_with_the_difference() -> None:
+    content = json.loads(card_of().to_json())
+    content["resolved"]["training"]["base_lr"] = 1e-3
+    card = RunCard.from_json(json.dumps(content))
+    with pytest.raises(RunCardError, match=r"training.base_lr was 0.001, is 0.00015"):
+        card.rebuild()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"card_version": 1}'])
+def test_what_is_no_card_is_refused(text: str) -> None:
+    with pytest.raises(RunCardError, match="not a run card"):
+        RunCard.from_json(text)
+
+
+def test_a_card_of_another_version_is_refused() -> None:
+    content = {**json.loads(card_of().to_json()), "card_version": 99}
+    with pytest.raises(RunCardError, match="version 99, this maskloom reads 1"):
+        RunCard.from_json(json.dumps(content))
+
+
+def test_a_folder_without_a_card_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunCardError, match=r"not the folder of a run: it has no run\.json"):
+        RunCard.load(tmp_path)
+
+
+def test_a_loss_without_a_name_cannot_be_recorded() -> None:
+    recipe: Recipe = resolve_recipe("mae", size="tiny")
+    term = dataclasses.replace(recipe.objective[0], loss=lambda predicted, wanted: (predicted - wanted).mean())
+    with pytest.raises(SettingsError, match="named functions"):
+        describe(dataclasses.replace(recipe, objective=(term,)))

@@ -1,0 +1,157 @@
+"""Pictures of what a network imagines behind the mask: original, what it saw, what it predicts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Float, Int, Shaped, UInt8
+from PIL import Image as Pillow
+from torch import Tensor
+
+from pipelines.batch import Batch
+from pipelines.modalities import Image
+from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
+from pipelines.transforms.patches import unpatchify
+from trainers.evaluate.glyphs import draw_histograms
+from trainers.nn.embed import image_patches
+from trainers.nn.network import Network
+from trainers.recipe import Recipe
+from trainers.targets.hog import BINS, HogTarget
+from trainers.targets.patches import NormalisedPatches, patch_statistics
+
+GAP = 6
+SMALLEST_TILE = 96
+SAMPLES_PER_ROW = 2
+
+PIXELS_NOTE = (
+    "Left to right: original, what the network saw, its prediction at the hidden patches. It predicts patches with "
+    "their mean and contrast removed; to make a picture, both were taken from the original patches."
+)
+HISTOGRAMS_NOTE = (
+    "Left to right: original, what the network saw, the gradient histograms to predict, its prediction at the hidden "
+    "patches. Each cell shows the directions of its edges, the brighter the stronger; patches it saw are dimmed."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """Tiles of one sample after the other, uint8 [samples, tiles, side, side, 3], and a note that explains them."""
+
+    tiles: UInt8[np.ndarray, "samples tiles side side 3"]
+    note: str
+
+
+@torch.no_grad()
+def reconstruct(network: Network, recipe: Recipe, batch: Batch) -> Reconstruction | str:
+    """Predict the masked tokens of a batch and draw them; a reason instead, where nothing can be drawn.
+
+    Inputs, plans and network are on the same device; the network is put into evaluation mode.
+    """
+    network.eval()
+    for target in recipe.targets:
+        modality = recipe.modality(target.modality)
+        if isinstance(target, NormalisedPatches):
+            return _pixels(network(batch.inputs, batch.plans)[target.name].float(), modality, batch)
+        if isinstance(target, HogTarget):
+            wanted = HogTarget(source="computed", name=target.name, modality=target.modality).build(modality)(batch)
+            return _histograms(network(batch.inputs, batch.plans)[target.name].float(), wanted, modality, batch)
+    names = ", ".join(type(target).__name__ for target in recipe.targets)
+    return f"the targets of this recipe ({names}) are neither pixels nor gradient histograms"
+
+
+def _pixels(predicted: Float[Tensor, "batch target values"], modality: Image, batch: Batch) -> Reconstruction:
+    images, plan = batch.inputs[modality.field], batch.plans[modality.field]
+    patches = image_patches(images, patch=modality.patch)
+    mean, spread = patch_statistics(patches)
+    restored = place(patches, plan.target, predicted * _rows(spread, plan.target) + _rows(mean, plan.target))
+    tiles = [_picture(values, modality) for values in (patches, _seen(patches, plan.target), restored)]
+    return Reconstruction(tiles=np.stack(tiles, axis=1), note=PIXELS_NOTE)
+
+
+def _histograms(
+    predicted: Float[Tensor, "batch target values"],
+    wanted: Float[Tensor, "batch tokens values"],
+    modality: Image,
+    batch: Batch,
+) -> Reconstruction:
+    images, plan = batch.inputs[modality.field], batch.plans[modality.field]
+    patches = image_patches(images, patch=modality.patch)
+    dimmed = place(wanted / 3, plan.target, _rows(wanted, plan.target))
+    imagined = place(wanted / 3, plan.target, predicted)
+    pictures = [_picture(values, modality) for values in (patches, _seen(patches, plan.target))]
+    drawn = [draw_histograms(_cells(values, modality)) for values in (dimmed, imagined)]
+    side = drawn[0].shape[1]
+    tiles = [*(_resized(picture, side) for picture in pictures), *drawn]
+    return Reconstruction(tiles=np.stack(tiles, axis=1), note=HISTOGRAMS_NOTE)
+
+
+def place(
+    tokens: Float[Tensor, "batch tokens values"],
+    index: Int[Tensor, "batch target"],
+    values: Float[Tensor, "batch target values"],
+) -> Float[Tensor, "batch tokens values"]:
+    """Return `tokens` with those at `index` replaced by `values`."""
+    return tokens.scatter(1, repeat(index, "batch target -> batch target values", values=values.shape[-1]), values)
+
+
+def _rows(
+    tokens: Float[Tensor, "batch tokens values"], index: Int[Tensor, "batch target"]
+) -> Float[Tensor, "batch target values"]:
+    return tokens.gather(1, repeat(index, "batch target -> batch target values", values=tokens.shape[-1]))
+
+
+def _seen(
+    patches: Float[Tensor, "batch tokens values"], hidden: Int[Tensor, "batch target"]
+) -> Float[Tensor, "batch tokens values"]:
+    """The patches with the hidden ones grey."""
+    return place(patches, hidden, torch.zeros_like(_rows(patches, hidden)))
+
+
+def _picture(patches: Float[Tensor, "batch tokens values"], modality: Image) -> UInt8[np.ndarray, "batch side side 3"]:
+    """Normalised patches as pixels again; what is outside the range is cut off."""
+    images = unpatchify(patches, modality.patch, grid=modality.grid)
+    mean, std = (rearrange(images.new_tensor(values), "c -> c 1 1") for values in (IMAGENET_MEAN, IMAGENET_STD))
+    pixels = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+    return rearrange(pixels, "batch channel row column -> batch row column channel").cpu().numpy()
+
+
+def _cells(
+    tokens: Float[Tensor, "batch tokens values"], modality: Image
+) -> Float[np.ndarray, "batch rows columns bins"]:
+    """Histograms in their places, summed over colour channels; predictions below zero count as nothing."""
+    rows, columns = modality.grid
+    cells = rearrange(
+        tokens.clamp(min=0),
+        "batch (row column) (channel bin y x) -> batch channel (row y) (column x) bin",
+        row=rows,
+        column=columns,
+        bin=BINS,
+        channel=modality.channels,
+        y=2,
+    )
+    return cells.mean(dim=1).cpu().numpy()
+
+
+def _resized(pictures: UInt8[np.ndarray, "batch side side 3"], side: int) -> UInt8[np.ndarray, "batch tile tile 3"]:
+    return np.stack([np.asarray(Pillow.fromarray(picture).resize((side, side))) for picture in pictures])
+
+
+def contact_sheet(tiles: Shaped[np.ndarray, "samples tiles side side 3"]) -> Pillow.Image:
+    """Lay the tiles out in a grid on white, two samples in a row, each sample's tiles side by side.
+
+    Tiles smaller than `SMALLEST_TILE` are enlarged by a whole factor, so that their pixels stay square.
+    """
+    factor = -(-SMALLEST_TILE // tiles.shape[2])
+    tiles = tiles.repeat(factor, axis=2).repeat(factor, axis=3)
+    samples, count, side = tiles.shape[:3]
+    rows = -(-samples // SAMPLES_PER_ROW)
+    block = count * side + (count - 1) * GAP
+    width = SAMPLES_PER_ROW * block + (SAMPLES_PER_ROW - 1) * 4 * GAP
+    sheet = Pillow.new("RGB", (width, rows * side + (rows - 1) * GAP), "white")
+    for sample, row_of_tiles in enumerate(tiles):
+        row, column = divmod(sample, SAMPLES_PER_ROW)
+        for place_in_row, tile in enumerate(row_of_tiles):
+            left = column * (block + 4 * GAP) + place_in_row * (side + GAP)
+            sheet.paste(Pillow.fromarray(tile), (left, row * (side + GAP)))
+    return sheet

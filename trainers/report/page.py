@@ -1,0 +1,164 @@
+"""Builds `report.html` of a run from what lies in its folder."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from trainers.metrics import Record, read_metrics
+from trainers.registry import recipe_summary
+from trainers.report.curves import Curve, line_chart, smooth
+from trainers.run import RunFolder
+from trainers.run_card import RunCard
+
+CONTACT_SHEET = Path("inspect") / "contact_sheet.png"
+Records = Sequence[Record]
+
+
+def build_report(run: RunFolder) -> Path:
+    """Write `report.html` into the run's folder, from whatever is there so far, and return its path."""
+    card, records, starts = run.card(), read_metrics(run.metrics), run.starts()
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
+        files("trainers.report").joinpath("report.html").read_text(encoding="utf-8")
+    )
+    html = page.render(
+        title=f"{card.recipe}, {card.size}",
+        subtitle=recipe_summary(card.recipe),
+        run_name=run.root.name,
+        numbers=_numbers(records, run.course(), card.resolved["training"]["batch"]),
+        facts=_facts(card, starts, run.course()),
+        charts=_charts(records),
+        evaluations=[_evaluation(path) for path in sorted(run.evaluations.glob("*.json"))],
+        contact_sheet=_picture(Path(card.dataset) / CONTACT_SHEET) if card.dataset else None,
+        card=card.to_json(),
+        starts=[_start(start) for start in starts],
+    )
+    run.report.write_text(html, encoding="utf-8")
+    return run.report
+
+
+def _numbers(records: Records, course: Mapping[str, Any] | None, batch: int) -> list[dict[str, str]]:
+    if not records or course is None:
+        return []
+    last = records[-1]
+    numbers = {
+        "steps taken": f"{int(last['step']):,} of {course['total_steps']:,}",
+        "epochs": f"{last['epoch']:.1f}",
+        "loss, last steps": f"{smooth([record['loss'] for record in records])[-1]:.4f}",
+        "samples per second": f"{_median([record['samples_per_s'] for record in records]):,.0f}",
+        "waiting for data": f"{sum(record['data_wait'] for record in records) / len(records):.0%}",
+        "training time": _duration(sum(batch / record["samples_per_s"] for record in records)),
+    }
+    return [{"name": name, "value": value} for name, value in numbers.items()]
+
+
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def _facts(
+    card: RunCard, starts: Sequence[Mapping[str, Any]], course: Mapping[str, Any] | None
+) -> list[tuple[str, str]]:
+    training = card.resolved["training"]
+    facts = [
+        ("Recipe", f"{card.recipe} ({card.resolved['paper']})"),
+        ("Size", card.size),
+        ("Settings", ", ".join(card.settings) or "as in the recipe"),
+        ("Dataset", f"{card.dataset} ({card.dataset_id})" if card.dataset else "none: the weights were imported"),
+        ("Seed", str(card.seed)),
+    ]
+    if course is not None:
+        schedule = course["schedule"]
+        facts += [
+            ("Length", f"{schedule['epochs']:g} epochs of {course['steps_per_epoch']:,} steps"),
+            ("Samples per step", f"{training['batch']:,}"),
+            ("Learning rate", f"{schedule['peak']:.3g} after {schedule['warmup_epochs']:g} epochs of warm-up"),
+            ("Weight decay", f"{training['weight_decay']:g}"),
+        ]
+    if starts:
+        facts.append(("Hardware", f"{starts[-1]['processes']} x {starts[-1]['hardware']}, {starts[-1]['precision']}"))
+    versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
+    return [*facts, ("Software", versions)]
+
+
+def _charts(records: Records) -> list[dict[str, Any]]:
+    if not records:
+        return []
+    epochs = [record["epoch"] for record in records]
+    charts = [_loss_chart(records, epochs)]
+    for name, title, note in (
+        ("lr", "Learning rate", ""),
+        ("samples_per_s", "Samples per second", "All processes together; the first steps include warming up."),
+        ("grad_norm", "Gradient norm", "Before clipping."),
+    ):
+        values = [record[name] for record in records]
+        curves = [Curve(name=title, x=epochs, y=values)]
+        svg = line_chart(curves, title=title, x_label="epoch", from_zero=name != "grad_norm")
+        charts.append({"title": title, "svg": svg, "names": [], "note": note})
+    return charts
+
+
+def _loss_chart(records: Records, epochs: Sequence[float]) -> dict[str, Any]:
+    names = [name for name in records[0] if name.startswith("loss/")]
+    names = ["loss", *names] if len(names) > 1 else ["loss"]
+    raw = [record["loss"] for record in records]
+    curves = [Curve(name=name, x=epochs, y=smooth([record[name] for record in records])) for name in names]
+    svg = line_chart([*curves, Curve(name="every step", x=epochs, y=raw, faint=True)], title="Loss", x_label="epoch")
+    legend = [{"name": name, "hue": place % 5} for place, name in enumerate(names)] if len(names) > 1 else []
+    return {"title": "Loss", "svg": svg, "names": legend, "note": "Strong: moving average. Faint: every step."}
+
+
+def _evaluation(path: Path) -> dict[str, Any]:
+    result = json.loads(path.read_text())
+    classification, reconstruction = result["classification"], result["reconstruction"]
+    notes = [classification["skipped"]] if "skipped" in classification else [_explanation(classification)]
+    notes += [f"No picture: {reconstruction['skipped']}"] if "skipped" in reconstruction else []
+    return {
+        "name": path.stem,
+        "step": result["step"],
+        "rows": score_rows(classification),
+        "notes": notes,
+        "picture": _picture(path.parent / reconstruction["picture"]) if "picture" in reconstruction else None,
+        "picture_note": reconstruction.get("note", ""),
+    }
+
+
+def score_rows(classification: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Accuracies as text, one row per feature set, ours first: name, and kNN and linear scores with their ranges."""
+    return [
+        {"name": name, "scores": [_score_text(scores["knn"]), _score_text(scores["linear"])]}
+        for name, scores in classification.get("scores", {}).items()
+    ]
+
+
+def _score_text(score: Mapping[str, float]) -> dict[str, str]:
+    return {"accuracy": f"{score['accuracy']:.1%}", "range": f"{score['low']:.1%} to {score['high']:.1%}"}
+
+
+def _explanation(classification: Mapping[str, Any]) -> str:
+    return (
+        f"Accuracy with its 95 % interval, {classification['train_samples']:,} samples to learn the labels from and "
+        f"{classification['test_samples']:,} to test on ({classification['split']}). Always answering with the most "
+        f"frequent label reaches {classification['majority']['accuracy']:.1%}."
+    )
+
+
+def _picture(path: Path) -> str | None:
+    """A PNG as a data URL, or None if there is no such file."""
+    if not path.is_file():
+        return None
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _start(start: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: start[name] for name in ("at", "step", "hardware", "processes", "precision")}
