@@ -13,11 +13,11 @@ from typing import Any
 import xxhash
 
 from shards.errors import DatasetError, SourceError
-from shards.image_header import UnreadableImageError, read_image_header
+from shards.image_header import read_image_header
 from shards.index import absent_member, write_rejects, write_table
 from shards.manifest import MANIFEST, Manifest, Origin, seal
 from shards.receipt import FileRecord, Receipt, commit_receipt, committed_shards, read_receipt
-from shards.schema import FIELD_OF_EXTENSION, MAX_DETAIL_CHARACTERS, RejectReason, index_schema, is_valid_key
+from shards.schema import FIELD_OF_EXTENSION, MAX_DETAIL_CHARACTERS, MAX_LABEL, RejectReason, index_schema, is_valid_key
 from shards.shard_writer import raw_sha256
 from shards.storage import bytes_digest, canonical_json, file_digest, publish, storage_errors, temporary_path
 from shards.tar import TarMember, iterate_members
@@ -158,6 +158,8 @@ def _group_members(path: Path) -> tuple[list[_Group], Counter[str]]:
     ignored = Counter[str]()
     previous = ""
     for member in iterate_members(path):
+        if not isinstance(member, TarMember) and member.isdir():
+            continue
         name = member.name.removeprefix("./")
         folder, _, base = name.rpartition("/")
         stem, _, extension = base.partition(".")
@@ -184,7 +186,7 @@ def _group_members(path: Path) -> tuple[list[_Group], Counter[str]]:
 def _problem(member: Any, key: str, extension: str) -> tuple[RejectReason, str] | None:  # noqa: ANN401 - tarfile's header
     """Return why a member makes its whole sample unusable, if it does."""
     if not isinstance(member, TarMember):
-        return None if member.isdir() else (RejectReason.FORBIDDEN_MEMBER, f"'{member.name}' is a link or a device")
+        return RejectReason.FORBIDDEN_MEMBER, f"'{member.name}' is a link or a device"
     if extension in _FORBIDDEN_EXTENSIONS:
         return RejectReason.FORBIDDEN_MEMBER, f"'{member.name}' may execute code when it is read"
     if not is_valid_key(key):
@@ -213,18 +215,21 @@ def _describe(
         }
         try:
             row |= _FACTS[name](data)
-        except UnreadableImageError as error:
-            return RejectReason.CORRUPT_IMAGE, f"{member.name}: {error}"
-        except UnicodeDecodeError as error:
-            return RejectReason.BAD_TEXT_ENCODING, f"{member.name}: {error}"
-        except ValueError as error:
-            return RejectReason.INVALID_LABEL, f"{member.name}: {error}"
+        except (ValueError, RecursionError) as error:
+            return _REASONS[name], f"{member.name}: {error}"
     return row
 
 
 def _image_facts(data: bytes) -> dict[str, Any]:
     header = read_image_header(data)
     return {"image.format": header.format.lower(), "image.width": header.width, "image.height": header.height}
+
+
+def _label_facts(data: bytes) -> dict[str, Any]:
+    label = int(data)
+    if not 0 <= label <= MAX_LABEL:
+        raise ValueError(f"a label is a number from 0 to {MAX_LABEL}")
+    return {"label": label}
 
 
 def _metadata_facts(data: bytes) -> dict[str, Any]:
@@ -235,6 +240,12 @@ def _metadata_facts(data: bytes) -> dict[str, Any]:
 _FACTS: Mapping[str, Callable[[bytes], dict[str, Any]]] = {
     "image": _image_facts,
     "text": lambda data: {"text.characters": len(data.decode())},
-    "label": lambda data: {"label": int(data)},
+    "label": _label_facts,
     "metadata": _metadata_facts,
+}
+_REASONS: Mapping[str, RejectReason] = {
+    "image": RejectReason.CORRUPT_IMAGE,
+    "text": RejectReason.BAD_TEXT_ENCODING,
+    "label": RejectReason.INVALID_LABEL,
+    "metadata": RejectReason.BAD_TEXT_ENCODING,
 }

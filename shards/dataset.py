@@ -149,6 +149,10 @@ class Dataset:
         """Return the recorded digest of a shard's tar."""
         return str(self._shards.block(0).column("tar_digest")[shard].as_py())
 
+    def receipt_digest(self, shard: int) -> str:
+        """Return the digest of the receipt that a shard was sealed with."""
+        return str(self._shards.block(0).column("receipt_digest")[shard].as_py())
+
     def shard_samples(self, shard: int) -> int:
         """Return how many samples a shard holds."""
         return int(self._shard_column("samples")[shard])

@@ -13,6 +13,9 @@ ALLOWED_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 """Formats that are opened at all. Everything else (EPS, PSD, FITS, ...) is refused by name, unparsed."""
 
 _ORIENTATION_TAG = 0x0112
+_MAGIC_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"II*\x00", b"MM\x00*")
+_PNG_BIT_DEPTH = 24
+_PNG_CAMERA_DATA = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type")
 
 
 class UnreadableImageError(ValueError):
@@ -25,7 +28,10 @@ class OversizedImageError(UnreadableImageError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageHeader:
-    """Facts of an image file before decoding: format, size in pixels, mode, EXIF orientation 1-8, number of frames."""
+    """Facts of an image file before decoding: format, size in pixels, mode, EXIF orientation 1-8, number of frames.
+
+    A camera's multi-picture file (a JPEG with previews or depth maps behind the photograph) is the JPEG of its photograph.
+    """
 
     format: str
     width: int
@@ -33,8 +39,9 @@ class ImageHeader:
     mode: str
     orientation: int
     frames: int
-    has_exif: bool
+    has_camera_data: bool
     has_alpha: bool
+    has_sixteen_bits: bool
     icc_profile: bytes | None
 
 
@@ -47,23 +54,34 @@ def read_image_header(data: bytes) -> ImageHeader:
     """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS) as image:
+            is_multi_picture = image.format == "MPO"
             return ImageHeader(
-                format=str(image.format),
+                format="JPEG" if is_multi_picture else str(image.format),
                 width=image.width,
                 height=image.height,
                 mode=image.mode,
                 orientation=_orientation(image),
-                frames=getattr(image, "n_frames", 1),
-                has_exif="exif" in image.info or (image.format == "TIFF"),
+                frames=1 if is_multi_picture else getattr(image, "n_frames", 1),
+                has_camera_data=_has_camera_data(image, data),
                 has_alpha=image.has_transparency_data,
+                has_sixteen_bits=image.format == "PNG" and data[_PNG_BIT_DEPTH] == 16,
                 icc_profile=image.info.get("icc_profile"),
             )
     except UnidentifiedImageError:
+        if data.startswith(_MAGIC_BYTES):
+            raise UnreadableImageError("broken header: it starts like a picture and then makes no sense") from None
         raise UnreadableImageError("no image of a format that is read (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM)") from None
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, KeyError, TypeError, IndexError) as error:
         raise UnreadableImageError(f"broken header: {type(error).__name__}: {error}") from error
     except Image.DecompressionBombError as error:
         raise OversizedImageError(str(error)) from error
+
+
+def _has_camera_data(image: Image.Image, data: bytes) -> bool:
+    """Tell whether a file may hold EXIF or XMP: where, when and with which camera a picture was taken."""
+    if image.format == "PNG":
+        return any(mark in data for mark in _PNG_CAMERA_DATA)  # these chunks may stand behind the pixels, unread so far
+    return image.format == "TIFF" or "exif" in image.info or "xmp" in image.info
 
 
 def _orientation(image: Image.Image) -> int:

@@ -95,7 +95,7 @@ def read_receipt(root: Path, shard: int) -> Receipt:
         return Receipt.from_json(path.read_bytes())
     except FileNotFoundError:
         raise DatasetError(f"Shard {shard} of {root} has no receipt at {path}: it was never finished.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"The receipt {path} cannot be understood ({error}). Run `maskloom verify {root}`."
         ) from error

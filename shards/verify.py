@@ -34,7 +34,9 @@ def verify(dataset: Dataset, *, on_shard: Callable[[int], None] = lambda _: None
         dataset: The dataset to check.
         on_shard: Called with the number of each shard when it is done, for progress.
     """
-    findings = [] if _matches(dataset.root, dataset.manifest.shards) else [_damaged(dataset.manifest.shards)]
+    if not _matches(dataset.root, dataset.manifest.shards):
+        return [_damaged(dataset.manifest.shards)]
+    findings: list[Finding] = []
     totals = Counter[str]()
     for shard in range(dataset.manifest.num_shards):
         findings += _check_shard(dataset, shard, totals)
@@ -46,17 +48,18 @@ def verify(dataset: Dataset, *, on_shard: Callable[[int], None] = lambda _: None
 
 
 def _check_shard(dataset: Dataset, shard: int, totals: Counter[str]) -> list[Finding]:
+    where = f"receipts/{shard:06d}.json"
     try:
         receipt = read_receipt(dataset.root, shard)
     except MaskloomError as error:
-        return [Finding(where=f"receipts/{shard:06d}.json", what=str(error))]
+        return [Finding(where=where, what=str(error))]
+    if bytes_digest(receipt.to_json()) != dataset.receipt_digest(shard):
+        return [Finding(where=where, what="is not the receipt that the dataset was sealed with")]
     findings = [_damaged(record) for record in receipt.files.values() if not _matches(dataset.root, record)]
-    if dataset.shard_digest(shard) != receipt.files["tar"].digest:
-        findings.append(
-            Finding(where=f"receipts/{shard:06d}.json", what="differs from the shard table of the manifest")
-        )
     totals["samples"] += receipt.samples
     totals.update({f"rejected as {reason}": count for reason, count in receipt.rejects.items()})
+    totals.update({f"samples with {field}": count for field, count in receipt.field_samples.items()})
+    totals.update({f"bytes of {field}": count for field, count in receipt.field_bytes.items()})
     if not findings:
         findings += list(_check_contents(dataset.root, receipt))
     return findings
@@ -92,7 +95,7 @@ def _check_row(tar: str, descriptor: int, row: dict[str, object], members: dict[
         if size < 0:
             continue
         member = members.get(offset)
-        if member is None or member.size != size or member.name.partition(".")[0] != row["key"]:
+        if member is None or member.size != size or member.name.removeprefix("./").partition(".")[0] != row["key"]:
             yield Finding(where=f"{tar} {row['key']}", what=f"field '{field}' does not stand where the index says")
         elif xxhash.xxh3_64_intdigest(os.pread(descriptor, size, offset)) != row[f"{field}.xxh3"]:
             yield Finding(where=f"{tar} {row['key']}", what=f"field '{field}' is not what was stored")
@@ -102,6 +105,8 @@ def _check_conservation(dataset: Dataset, totals: Counter[str]) -> list[Finding]
     manifest, where = dataset.manifest, "dataset.json"
     recorded = Counter({"samples": manifest.num_samples})
     recorded.update({f"rejected as {reason}": count for reason, count in manifest.rejects.items()})
+    recorded.update({f"samples with {field}": summary.samples for field, summary in manifest.fields.items()})
+    recorded.update({f"bytes of {field}": summary.bytes for field, summary in manifest.fields.items()})
     findings = [
         Finding(where=where, what=f"{name}: {recorded[name]}, but the receipts add up to {totals[name]}")
         for name in sorted(set(recorded) | set(totals))
@@ -114,6 +119,10 @@ def _check_conservation(dataset: Dataset, totals: Counter[str]) -> list[Finding]
 
 def _check_target(dataset: Dataset, target_id: str) -> list[Finding]:
     folder = target_folder(dataset.root, target_id)
+    try:
+        sealed = read_sealed(dataset.root, target_id)
+    except MaskloomError as error:
+        return [Finding(where=f"targets/{target_id}", what=str(error))]
     table = dataset.target(target_id)
     findings, receipts = [], []
     for shard in range(dataset.manifest.num_shards):
@@ -128,7 +137,7 @@ def _check_target(dataset: Dataset, target_id: str) -> list[Finding]:
                 findings.append(Finding(where=where, what="its rows are not in the order of the base shard"))
         except MaskloomError as error:
             findings.append(Finding(where=where, what=str(error)))
-    if not findings and bytes_digest(b"".join(receipts)) != read_sealed(dataset.root, target_id).receipts_digest:
+    if not findings and bytes_digest(b"".join(receipts)) != sealed.receipts_digest:
         findings.append(Finding(where=f"targets/{target_id}", what="the receipts have changed since it was sealed"))
     return findings
 

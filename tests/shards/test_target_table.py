@@ -1,0 +1,86 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shards.dataset import Dataset
+from shards.errors import CorruptShardError, DatasetError, MissingTargetError
+from shards.target_table import TargetSpec, seal_target, target_folder, write_target_shard
+
+
+def spec_of(dtype: str, teacher: str = "tokens") -> TargetSpec:
+    return TargetSpec(
+        teacher=teacher,
+        teacher_settings={},
+        weights_sha256="0" * 64,
+        preprocessing="none",
+        views={"count": 2, "seed": 0},
+        shape=(3, 2),
+        dtype=dtype,
+        software={},
+    )
+
+
+def values_of(dataset: Dataset, shard: int, dtype: str) -> np.ndarray:
+    draws = np.random.default_rng(shard).random((dataset.shard_samples(shard), 2, 3, 2)) * 60000
+    return draws.astype(dtype)
+
+
+def store(dataset: Dataset, spec: TargetSpec, shard: int) -> None:
+    values = values_of(dataset, shard, spec.dtype)
+    keys = [dataset.reader(shard).fact(row, "key") for row in range(len(values))]
+    starts = range(0, len(keys), 64)
+    write_target_shard(
+        dataset, spec, shard, ((keys[i : i + 64], [values[i : i + 64, k] for k in range(2)]) for i in starts)
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "uint16", "uint32"])
+def test_rows_come_back_for_the_sample_and_view_that_was_asked(dataset_root: Path, dtype: str) -> None:
+    dataset, spec = Dataset.open(dataset_root), spec_of(dtype)
+    for shard in range(3):
+        store(dataset, spec, shard)
+    assert seal_target(dataset, spec, {}).num_samples == 150
+    table = pickle.loads(pickle.dumps(dataset.target("tokens")))
+    ids = np.random.default_rng(0).permutation(150)
+    views = ids % 2
+    shards, rows = dataset.locate(ids)
+    read = table.read(ids, views)
+    assert read.dtype == np.dtype(dtype) and read.shape == (150, 3, 2)
+    for got, shard, row, view in zip(read, shards, rows, views, strict=True):
+        assert np.array_equal(got, values_of(dataset, int(shard), dtype)[row, view])
+
+
+def test_a_target_that_is_not_complete_is_not_sealed(dataset_root: Path) -> None:
+    dataset, spec = Dataset.open(dataset_root), spec_of("uint16")
+    store(dataset, spec, 0)
+    with pytest.raises(DatasetError, match=r"Shard 1 of the target .* has no receipt: run the same command again"):
+        seal_target(dataset, spec, {})
+    with pytest.raises(MissingTargetError, match="holds no sealed target"):
+        dataset.target("tokens")
+
+
+def test_names_of_targets_are_resolved_or_explained(dataset_root: Path) -> None:
+    dataset = Dataset.open(dataset_root)
+    for spec in (spec_of("uint16"), spec_of("uint32"), spec_of("float16", "hog")):
+        for shard in range(3):
+            store(dataset, spec, shard)
+        seal_target(dataset, spec, {})
+    assert dataset.target("hog").spec.teacher == "hog"
+    assert dataset.target(spec_of("uint16").target_id).spec.dtype == "uint16"
+    with pytest.raises(MissingTargetError, match="has several targets 'tokens': name one of tokens-"):
+        dataset.target("tokens")
+    with pytest.raises(MissingTargetError, match=r"Did you mean 'hog'\?"):
+        dataset.target("hogg")
+
+
+def test_a_target_file_of_another_size_is_refused(dataset_root: Path) -> None:
+    dataset, spec = Dataset.open(dataset_root), spec_of("uint16")
+    for shard in range(3):
+        store(dataset, spec, shard)
+    seal_target(dataset, spec, {})
+    file = next(target_folder(dataset_root, spec.target_id).glob("000000-*.arrow"))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CorruptShardError, match="another size than its receipt says"):
+        dataset.target("tokens").read(np.array([0]), np.array([0]))
