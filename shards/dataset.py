@@ -13,6 +13,7 @@ import numpy.typing as npt
 from shards.errors import CorruptShardError, MissingFieldError, did_you_mean
 from shards.index import ArrowTable
 from shards.manifest import MANIFEST, Manifest, load_manifest
+from shards.receipt import require_inside
 from shards.sample import Sample
 from shards.schema import BLOCK
 from shards.shard_reader import ShardReader
@@ -160,7 +161,8 @@ class Dataset:
     def shard_paths(self, shard: int) -> tuple[Path, Path]:
         """Return the tar and the index file of a shard."""
         table = self._shards.block(0)
-        return self.root / str(table.column("tar")[shard]), self.root / str(table.column("index")[shard])
+        tar, index = (require_inside(str(table.column(name)[shard])) for name in ("tar", "index"))
+        return self.root / tar, self.root / index
 
     def reader(self, shard: int) -> ShardReader:
         """Return the random-access reader of one shard."""

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from shards.errors import CorruptShardError
-from shards.schema import ABSENT, BLOCK, FIELDS, REJECTS_SCHEMA
+from shards.schema import ABSENT, BLOCK, FIELDS
 from shards.storage import file_digest, sync
 
 
@@ -20,11 +20,6 @@ def write_table(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]
             writer.write_batch(pa.RecordBatch.from_pylist(list(rows[start : start + BLOCK]), schema=schema))
     sync(path)
     return file_digest(path, "sha256")
-
-
-def write_rejects(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write the refused items of a shard and return the file's digest."""
-    return write_table(path, REJECTS_SCHEMA, rows)
 
 
 def absent_member(field: str) -> dict[str, Any]:

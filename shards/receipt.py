@@ -25,13 +25,22 @@ class FileRecord:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FileRecord:
         """Read the record, refusing a path that would leave the dataset folder."""
-        record = cls(path=str(data["path"]), bytes=int(data["bytes"]), digest=str(data["digest"]))
-        pure = Path(record.path)
-        if pure.is_absolute() or ".." in pure.parts:
-            raise DatasetError(
-                f"A receipt names '{record.path}', which lies outside its dataset folder. Do not use it."
-            )
-        return record
+        path = require_inside(str(data["path"]))
+        return cls(path=path, bytes=int(data["bytes"]), digest=str(data["digest"]))
+
+
+def require_inside(path: str) -> str:
+    """Return a relative path as it is.
+
+    Raises:
+        DatasetError: It would leave the dataset folder.
+    """
+    pure = Path(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise DatasetError(
+            f"The dataset names the file '{path}', which lies outside its dataset folder. Do not use it."
+        )
+    return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -11,10 +10,11 @@ from typing import Any
 
 import xxhash
 
-from shards.index import absent_member, write_rejects, write_table
-from shards.receipt import FileRecord, Receipt, commit_receipt
+from shards.index import absent_member
+from shards.receipt import FileRecord, Receipt
 from shards.sample import Sample
-from shards.schema import MAX_DETAIL_CHARACTERS, RejectReason, index_schema
+from shards.schema import RejectReason
+from shards.shard_commit import ShardRecord, commit_shard
 from shards.storage import publish, short_digest, storage_errors, temporary_path
 from shards.tar import TarWriter
 
@@ -33,12 +33,8 @@ class ShardWriter:
 
     def __init__(self, root: Path, *, shard: int, plan_id: str, fields: tuple[str, ...]) -> None:
         self._root = root
-        self._shard = shard
-        self._plan_id = plan_id
         self._fields = fields
-        self._rows: list[dict[str, Any]] = []
-        self._rejects: list[dict[str, str]] = []
-        self._samples, self._bytes, self._licences = Counter[str](), Counter[str](), Counter[str]()
+        self._record = ShardRecord(shard=shard, plan_id=plan_id, fields=fields)
         with storage_errors(root):
             self._path = temporary_path(root, f"{shard:06d}.tar")
             self._tar = TarWriter(self._path)
@@ -78,17 +74,11 @@ class ShardWriter:
                 f"{field}.xxh3": xxhash.xxh3_64_intdigest(data),
                 f"{field}.sha256": sha256[field],
             }
-            self._samples[field] += 1
-            self._bytes[field] += len(data)
-        self._rows.append(row | dict(sample.facts))
-        if licence is not None:
-            self._licences[licence] += 1
+        self._record.rows.append(row | dict(sample.facts))
 
     def reject(self, key: str, *, source: str, reason: RejectReason, detail: str) -> None:
         """Record that an item is not stored, and why."""
-        text = detail.encode("utf-8", "replace").decode()  # details quote file names, which need not be UTF-8
-        bounded = text if len(text) <= MAX_DETAIL_CHARACTERS else text[: MAX_DETAIL_CHARACTERS - 1] + "…"
-        self._rejects.append({"key": key, "source": source, "reason": reason.value, "detail": bounded})
+        self._record.reject(key, source=source, reason=reason, detail=detail)
 
     def commit(self) -> Receipt:
         """Publish the files, commit the receipt, and return the one that counts.
@@ -98,41 +88,10 @@ class ShardWriter:
         """
         with storage_errors(self._path):
             digest = self._tar.finish()
-        name = f"{self._shard:06d}-{short_digest(digest)}"
-        files = {
-            "tar": self._publish(self._path, f"data/{name}.tar", digest),
-            "index": self._publish_table(f"data/{name}.arrow"),
-            "rejects": self._publish_rejects(f"rejects/{name}.arrow"),
-        }
-        receipt = Receipt(
-            shard=self._shard,
-            plan_id=self._plan_id,
-            samples=len(self._rows),
-            rejects=dict(sorted(Counter(row["reason"] for row in self._rejects).items())),
-            field_samples=dict(self._samples),
-            field_bytes=dict(self._bytes),
-            licences=dict(self._licences),
-            ignored_members={},
-            files=files,
-        )
-        return commit_receipt(self._root, receipt)
-
-    def _publish_table(self, final: str) -> FileRecord:
-        path = temporary_path(self._root, f"{self._shard:06d}.arrow")
-        with storage_errors(path):
-            digest = write_table(path, index_schema(self._fields), self._rows)
-        return self._publish(path, final, digest)
-
-    def _publish_rejects(self, final: str) -> FileRecord:
-        path = temporary_path(self._root, f"{self._shard:06d}.rejects")
-        with storage_errors(path):
-            digest = write_rejects(path, self._rejects)
-        return self._publish(path, final, digest)
-
-    def _publish(self, temporary: Path, final: str, digest: str) -> FileRecord:
-        size = temporary.stat().st_size
-        publish(temporary, self._root / final)
-        return FileRecord(path=final, bytes=size, digest=digest)
+        final = f"data/{self._record.shard:06d}-{short_digest(digest)}.tar"
+        publish(self._path, self._root / final)
+        tar = FileRecord(path=final, bytes=self._tar.size, digest=digest)
+        return commit_shard(self._root, self._record, tar)
 
     def __enter__(self) -> ShardWriter:
         return self

@@ -121,6 +121,11 @@ def canonical_json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def printable(name: str) -> str:
+    """Return a file name, which need not be UTF-8, as text that can be: what cannot be decoded becomes `?`."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def bytes_digest(data: bytes) -> str:
     """Return `sha256:<hex>` of `data`."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"

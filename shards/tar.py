@@ -28,6 +28,13 @@ class TarMember:
     size: int
 
 
+def split_member_name(name: str) -> tuple[str, str]:
+    """Return key and extension of a member: folder and base name up to its first dot, and what follows, in lower case."""
+    folder, _, base = name.removeprefix("./").rpartition("/")
+    stem, _, extension = base.partition(".")
+    return (f"{folder}/{stem}" if folder else stem), extension.lower()
+
+
 class TarWriter:
     """Writes members one after the other with fixed times, owners and modes, hashing the file as it goes.
 

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 TARGETS = "targets"
 TARGET = "target.json"
 
+_OPEN_SHARDS = 256
+_KEPT_BLOCKS = 4096
+"""What a reader keeps open: files of shards, and views on their blocks, which are pages of the map and no copies."""
+
 STORED_TYPES: Mapping[str, pa.DataType] = {
     "float16": pa.float16(),
     "float32": pa.float32(),
@@ -328,6 +332,8 @@ class TargetTable:
     def _block(self, shard: int, block: int, view: int) -> npt.NDArray[Any]:
         found = self._views.get((shard, block, view))
         if found is None:
+            if len(self._views) >= _KEPT_BLOCKS:
+                self._views.pop(next(iter(self._views)))
             column = self._table(shard).block(block).column(f"view{view}")
             values = column.flatten().to_numpy(zero_copy_only=True)
             found = self._views[shard, block, view] = values.reshape(-1, self.spec.row_values)
@@ -343,5 +349,7 @@ class TargetTable:
                 raise CorruptShardError(
                     f"{path} is missing or has another size than its receipt says ({receipt.file.bytes})."
                 )
+            if len(self._tables) >= _OPEN_SHARDS:
+                self._tables.pop(next(iter(self._tables)))
             table = self._tables[shard] = ArrowTable(path)
         return table
