@@ -39,15 +39,21 @@ for group in (ingest.commands, shards.commands, pipelines.commands, trainers.com
 
 def main() -> None:
     """Run the command line; a MaskloomError becomes its message and exit code 1, Ctrl-C exit code 130."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         app()
     except MaskloomError as error:
-        console.print(f"maskloom: {error}", highlight=False, markup=False)
+        console.print(f"maskloom: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        console.print("\nStopped. What is finished is kept: the same command goes on from there.", highlight=False)
-        sys.exit(130)
+    except SystemExit as ending:
+        if _was_interrupted(ending):
+            console.print("\nStopped. What is finished is kept: the same command goes on from there.")
+        raise
+
+
+def _was_interrupted(ending: SystemExit) -> bool:
+    """Tell whether Typer made this exit out of a Ctrl-C that no command has answered itself."""
+    return ending.__context__ is not None and isinstance(ending.__context__.__cause__, KeyboardInterrupt)
 
 
 if __name__ == "__main__":

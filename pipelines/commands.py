@@ -33,10 +33,10 @@ def inspect(
 
     opened = Dataset.open(dataset)
     _print_counts(opened)
+    _print_rejects(opened)
     if opened.num_samples == 0:
         return
     _print_distributions(opened)
-    _print_rejects(opened)
     _print_targets(opened)
     if "image" in opened.manifest.fields:
         folder = out or dataset / "inspect"

@@ -3,7 +3,7 @@
 Sample ids run from 0 to N-1. Ids [64b, 64b+64) are the full block b and lie side by side on disk; what is left at the
 end, fewer than 64 ids, is the stub. One keyed permutation of all full blocks is dealt out to L lanes. Inside a lane,
 groups of 64 blocks are shuffled sample by sample. Each global batch takes the same number of samples from every lane,
-so a lane's blocks are read once, by one reader, while it passes through a group.
+so a lane touches few blocks at a time and leaves them for good when it has passed through a group.
 
 What the lanes cannot fill whole batches with, and the stub, is shuffled on its own and makes the last batches of the
 epoch; the very last one is filled up to size with samples of the same epoch. So every id comes at least once an epoch,

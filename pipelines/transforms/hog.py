@@ -4,13 +4,35 @@ import math
 
 import torch
 from einops import rearrange, reduce, repeat
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Int32, Shaped
 from torch import Tensor
 
+from pipelines.transforms.image import normalise
 from shards.errors import SettingsError
 
 RESPONSE_FLOOR = 1e-5
 """Sobel responses of normalised pixels below this are rounding residue; left in, it would be scaled to unit vectors."""
+
+
+BINS = 9
+CELLS_PER_SIDE = 2
+"""What MaskFeat predicts of a patch: histograms of 9 bins of 2 x 2 cells, for each colour channel."""
+
+
+def patch_hog(images: Shaped[Tensor, "batch 3 height width"], *, patch: int) -> Float[Tensor, "batch patches values"]:
+    """Return the histograms of the four cells of each patch, 108 values; teachers and trainers share it.
+
+    Pixels of 8 bits are normalised first; floating-point numbers are taken as normalised already.
+
+    Raises:
+        SettingsError: `patch` is odd, or does not tile the picture.
+    """
+    pixels = images if images.is_floating_point() else normalise(images)
+    if patch % CELLS_PER_SIDE:
+        raise SettingsError(
+            f"HOG cuts a patch into 2 x 2 cells, which a patch of {patch} pixels does not allow; take an even one."
+        )
+    return hog(pixels, patch=patch, cell=patch // CELLS_PER_SIDE, bins=BINS)
 
 
 def hog(
