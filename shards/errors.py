@@ -1,4 +1,4 @@
-"""The exception tree of maskloom.
+"""The exceptions that several packages share; the other packages derive theirs from them, beside the code that raises.
 
     MaskloomError               something a user can act on; the command prints the message, never a traceback
     ├── DatasetError            a dataset folder is not what it claims to be

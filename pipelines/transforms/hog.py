@@ -30,7 +30,7 @@ def patch_hog(images: Shaped[Tensor, "batch 3 height width"], *, patch: int) -> 
     pixels = images if images.is_floating_point() else normalise(images)
     if patch % CELLS_PER_SIDE:
         raise SettingsError(
-            f"HOG cuts a patch into 2 x 2 cells, which a patch of {patch} pixels does not allow; take an even one."
+            f"HOG cuts a patch into 2 x 2 cells; a patch of {patch} pixels does not allow it, an even one does."
         )
     return hog(pixels, patch=patch, cell=patch // CELLS_PER_SIDE, bins=BINS)
 
