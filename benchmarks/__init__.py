@@ -1,0 +1,1 @@
+"""How fast maskloom is beside its peers; see README.md. Nothing here is installed."""
