@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -96,15 +99,30 @@ def _result(future: Any) -> Any:  # noqa: ANN401 - a Dask future holds anything
 
 def _local_cluster(workers: int) -> LocalCluster:
     processes = max(1, -(-workers // _THREADS_PER_WORKER))
-    return LocalCluster(
-        n_workers=processes,
-        threads_per_worker=-(-workers // processes),
-        processes=True,
-        dashboard_address=None,
-        host="127.0.0.1",
-        silence_logs=logging.ERROR,
-        memory_limit=None,
-    )
+    with _deaf_to_interrupts():
+        return LocalCluster(
+            n_workers=processes,
+            threads_per_worker=-(-workers // processes),
+            processes=True,
+            dashboard_address="127.0.0.1:0",  # a free port: two runs on one machine must not fight over Dask's default
+            worker_dashboard_address="127.0.0.1:0",
+            host="127.0.0.1",
+            silence_logs=logging.ERROR,
+            memory_limit=None,
+        )
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Make the processes started meanwhile ignore Ctrl-C: the command stops them, and only it has something to say."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _connect(scheduler: str) -> Client:

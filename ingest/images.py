@@ -130,8 +130,9 @@ def _checked_header(data: bytes, settings: IngestSettings) -> ImageHeader:
 def _can_stay(header: ImageHeader, settings: IngestSettings) -> bool:
     is_small = settings.image_size is None or min(header.width, header.height) <= settings.image_size
     is_plain = header.mode in _PLAIN_MODES and not header.has_alpha and header.orientation == 1
-    carries_exif = header.has_exif and header.format != "JPEG"  # from a JPEG it is cut out without touching the pixels
-    return is_small and is_plain and not carries_exif and header.format in _STORED_FORMATS
+    is_plain = is_plain and not header.has_sixteen_bits
+    must_strip = header.has_camera_data and header.format != "JPEG"  # a JPEG's is cut out without touching the pixels
+    return is_small and is_plain and not must_strip and header.format in _STORED_FORMATS
 
 
 def _decodes_without_complaint(data: bytes, header: ImageHeader) -> bool:
@@ -153,10 +154,17 @@ def _decode(data: bytes, header: ImageHeader, settings: IngestSettings) -> Pixel
         return _upright(pixels, header.orientation)
     with _open(data) as image, warnings.catch_warnings(action="ignore"):
         try:
-            upright = ImageOps.exif_transpose(image)
-            return np.ascontiguousarray(np.asarray(_eight_bit(upright, header)))
+            return np.array(_eight_bit(_transposed(image), header))
         except _DECODE_ERRORS as error:
             raise Rejection(RejectReason.CORRUPT_IMAGE, f"{type(error).__name__}: {error}") from error
+
+
+def _transposed(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; one in a broken EXIF block counts as none, as for the header."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except _DECODE_ERRORS:
+        return image
 
 
 def _decode_jpeg(data: bytes, header: ImageHeader, *, image_size: int | None) -> Pixels | None:
@@ -194,6 +202,9 @@ def _open(data: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings(action="ignore"):
             image = Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS)
+            if image.format == "PNG":
+                image.verify()  # decoding does not look at the checksums: one flipped bit in ten would go unnoticed
+                image = Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS)
             image.load()
     except _DECODE_ERRORS as error:
         raise Rejection(RejectReason.CORRUPT_IMAGE, f"{type(error).__name__}: {error}") from error

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from typing import Any
 
 import xxhash
 
 from ingest.items import RawItem
 from ingest.settings import IngestSettings
 from shards.errors import SourceError
-from shards.schema import FIELDS, SCHEMA_VERSION, RejectReason
+from shards.schema import FIELDS, MAX_LABEL, SCHEMA_VERSION, RejectReason
 from shards.storage import bytes_digest, canonical_json
 
 SOFTWARE = ("maskloom", "pillow", "simplejpeg", "torch", "torchvision")
 """Distributions whose versions can change stored bytes; they are part of the plan's identity."""
 
 _UNLABELLED = -1
+_LABEL_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,7 @@ def make_plan(listing: Iterable[RawItem], settings: IngestSettings) -> Plan:
     Raises:
         SourceError: The listing is empty.
     """
-    items = list(_without_doubles(listing))
+    items = [_with_readable_names(item) for item in _without_doubles(listing)]
     if not items:
         raise SourceError("The source holds nothing to ingest: no picture, caption or table row was found.")
     fields = _declared_fields(items)
@@ -101,6 +104,16 @@ def _without_doubles(listing: Iterable[RawItem]) -> Iterator[RawItem]:
             yield item
 
 
+def _with_readable_names(item: RawItem) -> RawItem:
+    """Reject an item whose label or licence is not UTF-8: a manifest could not name it."""
+    for what, text in (("label", item.label), ("licence", item.licence)):
+        if text is not None and text.encode("utf-8", "replace").decode() != text:
+            reason = RejectReason.INVALID_LABEL if what == "label" else RejectReason.BAD_TEXT_ENCODING
+            problem = item.problem or (reason, f"the {what} of '{item.identity}' is not UTF-8")
+            return replace(item, label=None, licence=None, problem=problem)
+    return item
+
+
 def _declared_fields(items: Iterable[RawItem]) -> tuple[str, ...]:
     found: set[str] = set()
     for item in items:
@@ -115,9 +128,13 @@ def _declared_fields(items: Iterable[RawItem]) -> tuple[str, ...]:
 def _classes(items: Iterable[RawItem]) -> tuple[str, ...] | None:
     """Return the sorted class names, or None where there are no labels or all of them are numbers already."""
     names = {item.label for item in items if item.label is not None}
-    if not names or all(name.isascii() and name.isdigit() for name in names):
+    if all(_is_label_number(name) for name in names):
         return None
     return tuple(sorted(names))
+
+
+def _is_label_number(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) < _LABEL_DIGITS and int(name) <= MAX_LABEL
 
 
 def _label_number(item: RawItem, numbers: Mapping[str, int] | None) -> int:
@@ -148,12 +165,24 @@ def reject_counts(plan: Plan) -> Counter[str]:
 
 
 def metadata_json(item: RawItem) -> bytes | None:
-    """Return the `metadata` member of an item: its other columns as JSON, or None if it has none."""
-    return (
-        json.dumps(dict(item.columns), sort_keys=True, ensure_ascii=False, default=str).encode()
-        if item.columns
-        else None
-    )
+    """Return the `metadata` member of an item: its other columns as JSON, or None if it has none.
+
+    NaN and infinities, for which JSON has no word, become null.
+
+    Raises:
+        UnicodeEncodeError: A column is not UTF-8.
+    """
+    if not item.columns:
+        return None
+    return json.dumps(_json_value(dict(item.columns)), sort_keys=True, ensure_ascii=False, default=str).encode()
+
+
+def _json_value(value: Any) -> Any:  # noqa: ANN401 - JSON holds anything
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _json_value(entry) for name, entry in value.items()}
+    return [_json_value(entry) for entry in value] if isinstance(value, list) else value
 
 
 def listing_digest(plan: Plan) -> str:

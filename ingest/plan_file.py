@@ -65,8 +65,16 @@ def commit_plan(dataset: Path, plan: Plan, source_root: Path) -> None:
         PlanMismatchError: The folder holds another plan; the message says what differs.
         StorageError: The folder cannot be written.
     """
-    if create_if_absent(dataset, dataset / PLAN, _serialise(plan, source_root)):
-        return
+    if not create_if_absent(dataset, dataset / PLAN, _serialise(plan, source_root)):
+        require_same_plan(dataset, plan)
+
+
+def require_same_plan(dataset: Path, plan: Plan) -> None:
+    """Check that the plan in the folder is this one.
+
+    Raises:
+        PlanMismatchError: It is another; the message says what differs.
+    """
     metadata = _metadata(ArrowTable(dataset / PLAN))
     if metadata["plan_id"] != plan.plan_id:
         raise PlanMismatchError(_explain(dataset, metadata, plan))

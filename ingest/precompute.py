@@ -23,11 +23,12 @@ from pipelines.randomness import hash_key
 from pipelines.transforms.image import ImageDecodeError, decode_image, render
 from pipelines.views import ViewSet
 from shards.dataset import Dataset, Ids
-from shards.errors import CorruptShardError, DatasetError, MissingFieldError
+from shards.errors import CorruptShardError, DatasetError, MissingFieldError, SettingsError, did_you_mean
 from shards.receipt import committed_shards
 from shards.sample import Sample
 from shards.schema import BLOCK
 from shards.target_table import (
+    STORED_TYPES,
     SealedTarget,
     TargetBlock,
     TargetSpec,
@@ -57,7 +58,15 @@ class Parity:
 
 
 def make_spec(name: str, teacher: Teacher, views: ViewSet, dtype: str) -> TargetSpec:
-    """Describe everything that decides the values of a target."""
+    """Describe everything that decides the values of a target.
+
+    Raises:
+        SettingsError: There is no such element type.
+    """
+    if dtype not in STORED_TYPES:
+        raise SettingsError(
+            f"--dtype {dtype}: targets are stored as {', '.join(STORED_TYPES)}.{did_you_mean(dtype, STORED_TYPES)}"
+        )
     return TargetSpec(
         teacher=name,
         teacher_settings=teacher_settings(teacher),
@@ -103,9 +112,8 @@ def _blocks(dataset: Dataset, spec: TargetSpec, shard: int) -> Iterator[TargetBl
     teacher = build_teacher(spec.teacher, spec.teacher_settings)
     views = ViewSet.from_json(spec.views)
     reader = dataset.reader(shard)
-    rows = dataset.shard_samples(shard)
-    for start in range(0, rows, BLOCK):
-        samples = [reader.sample(row, ("image",)) for row in range(start, min(start + BLOCK, rows))]
+    for block in range(-(-dataset.shard_samples(shard) // BLOCK)):
+        samples = [reader.read(row) for row in reader.rows(block, ("image",))]
         images = render_views(dataset, samples, views)
         yield (
             [sample.key for sample in samples],
@@ -173,6 +181,9 @@ def _stored_rows(dataset: Dataset, spec: TargetSpec, ids: Ids) -> npt.NDArray[An
 
 
 def _worse(worst: Parity, fresh: npt.NDArray[np.float32], stored: npt.NDArray[np.float32]) -> Parity:
+    # Infinities and NaN, in float16 above all, compare as anything but equal: they are as far away as can be.
+    if not (np.isfinite(stored).all() and np.isfinite(fresh).all()):
+        return Parity(cosine=-1.0, difference=float("inf"))
     lengths = np.linalg.norm(fresh, axis=1) * np.linalg.norm(stored, axis=1)
     # Two rows of zeros (a picture without any gradient) agree.
     cosines = np.where(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+
+import pyarrow as pa
 
 from ingest.items import Part
 from ingest.plan import PlannedItem
@@ -33,12 +36,12 @@ class RawBytes:
             "text": limits.text_bytes,
             "metadata": limits.metadata_bytes,
         }
-        rows: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        rows: defaultdict[tuple[str, str, int], list[int]] = defaultdict(list)
         for entry in planned:
             for part in entry.item.parts:
                 if part.row >= 0 and part.size <= self._max_bytes[part.field]:
-                    rows[part.uri, part.column].append(part.row)
-        self._cells = {place: read_cells(root / place[0], place[1], wanted) for place, wanted in rows.items()}
+                    rows[part.uri, part.column, part.modified_ns].append(part.row)
+        self._cells = {place: self._column(*place, wanted) for place, wanted in rows.items()}
 
     def read(self, part: Part) -> bytes:
         """Return the raw bytes of a part.
@@ -56,21 +59,34 @@ class RawBytes:
             return self._cell(part)
         return self._file(part)
 
+    def _column(self, uri: str, column: str, modified_ns: int, rows: list[int]) -> dict[int, bytes | None]:
+        """Return the cells of a table, or none if it is not the table that was listed."""
+        path = self._root / uri
+        try:
+            return read_cells(path, column, rows) if path.stat().st_mtime_ns == modified_ns else {}
+        except (OSError, pa.ArrowException, KeyError):
+            return {}
+
     def _cell(self, part: Part) -> bytes:
-        value = self._cells[part.uri, part.column].get(part.row)
+        value = self._cells[part.uri, part.column, part.modified_ns].get(part.row)
+        if value is None and not (self._root / part.uri).exists():
+            raise Rejection(RejectReason.MISSING_FILE, f"{part.uri} was listed but is gone")
         if value is None or len(value) != part.size:
-            raise Rejection(RejectReason.CHANGED_FILE, f"{part.uri}, row {part.row}: not the {part.size} bytes listed")
+            raise Rejection(RejectReason.CHANGED_FILE, f"{part.uri} has changed since row {part.row} was listed")
         return value
 
     def _file(self, part: Part) -> bytes:
         try:
-            descriptor = os.open(self._root / part.uri, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self._root / part.uri, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             raise Rejection(RejectReason.MISSING_FILE, f"{part.uri} was listed but is gone") from None
         except OSError as error:
             raise Rejection(RejectReason.UNREADABLE_FILE, f"{part.uri}: {error.strerror}") from error
         try:
-            if os.fstat(descriptor).st_mtime_ns != part.modified_ns:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise Rejection(RejectReason.UNREADABLE_FILE, f"{part.uri} is no regular file")
+            if status.st_mtime_ns != part.modified_ns:
                 raise Rejection(RejectReason.CHANGED_FILE, f"{part.uri} has changed since it was listed")
             data = os.pread(descriptor, part.size + (part.offset < 0), max(part.offset, 0))
         except OSError as error:

@@ -11,7 +11,7 @@ from rich.console import Console
 from ingest.executor import DaskExecutor
 from ingest.items import RawItem
 from ingest.plan import Plan, make_plan
-from ingest.plan_file import commit_plan
+from ingest.plan_file import PLAN, commit_plan, require_same_plan
 from ingest.progress import Reporter
 from ingest.settings import IngestSettings
 from ingest.shard_task import write_shard
@@ -57,6 +57,8 @@ def _counted(items: Iterator[RawItem], reporter: Reporter) -> Iterator[RawItem]:
 def _finished(dataset: Path, plan: Plan) -> Manifest:
     manifest = load_manifest(dataset)
     if manifest.plan_id != plan.plan_id:
+        if (dataset / PLAN).exists():
+            require_same_plan(dataset, plan)
         raise PlanMismatchError(
             f"{dataset} is a finished dataset made from something else: {manifest.source}, with other settings or other "
             "content. A sealed dataset is never changed: ingest into a new folder."

@@ -94,7 +94,10 @@ def _encode(entry: PlannedItem, raw: RawBytes, settings: IngestSettings) -> _Enc
     if entry.label != ABSENT:
         label = str(entry.label).encode()
         encoded.put("label", label, extension="cls", raw=(item.label or "").encode(), label=entry.label)
-    metadata = metadata_json(item)
+    try:
+        metadata = metadata_json(item)
+    except UnicodeEncodeError as error:
+        raise Rejection(RejectReason.BAD_TEXT_ENCODING, f"a column is not UTF-8: {error.reason}") from error
     if metadata is not None:
         encoded.put("metadata", metadata, extension="json", raw=metadata)
     missing = [name for name in settings.require if name not in encoded.fields]

@@ -33,6 +33,6 @@ def store_metadata(data: bytes) -> bytes:
     """
     try:
         json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Rejection(RejectReason.BAD_TEXT_ENCODING, f"the metadata is not JSON: {error}") from error
     return data

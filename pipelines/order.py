@@ -11,7 +11,7 @@ and the batches do not depend on how many processes or workers share them.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from shards.schema import BLOCK
 
 ORDER_VERSION = 1
 """Changes whenever the same (seed, epoch, step) would give other samples."""
+
+IDS_AHEAD = 16_384
+"""Ids computed together for small batches, where calling numpy would cost more than the arithmetic."""
 
 MAX_LANES = 64
 GROUP_BLOCKS = 64
@@ -112,9 +115,18 @@ class EpochOrder:
         return self._num_blocks // self.num_lanes * BLOCK // self._per_lane
 
     def _lane_batch(self, epoch: int, step: int) -> Int64s:
+        ahead = max(1, IDS_AHEAD // self.global_batch)
+        batches: Int64s = _lane_batches(self, epoch, step // ahead * ahead, ahead)
+        batch: Int64s = batches[step % ahead].copy()
+        return batch
+
+    def lane_batches(self, epoch: int, steps: Int64s) -> Int64s:
+        """Return the ids of the batches `steps`, which all lanes can contribute to: int64 [steps, global_batch]."""
+        steps = steps[steps < self._lane_steps]
         lanes = np.repeat(np.arange(self.num_lanes), self._per_lane)
-        positions = np.tile(np.arange(step * self._per_lane, (step + 1) * self._per_lane), self.num_lanes)
-        return self._lane_ids(epoch, lanes, positions)
+        places = np.tile(np.arange(self._per_lane), self.num_lanes)
+        positions = steps[:, None] * self._per_lane + places
+        return self._lane_ids(epoch, np.tile(lanes, len(steps)), positions.ravel()).reshape(len(steps), -1)
 
     def _lane_ids(self, epoch: int, lanes: Int64s, positions: Int64s) -> Int64s:
         """Return the ids at `positions` of `lanes`."""
@@ -170,6 +182,12 @@ class EpochOrder:
         drawn = permute(candidates, size=self.num_samples, key=hash_key(self.seed, epoch, "fill"))
         fresh = drawn[~np.isin(drawn, ids)] if self.num_samples >= self.global_batch else drawn
         return np.concatenate([ids, fresh[:missing]])
+
+
+@lru_cache(maxsize=4)
+def _lane_batches(order: EpochOrder, epoch: int, first: int, count: int) -> Int64s:
+    """Return the ids of `count` batches from step `first` on that come out of the lanes: [count, global_batch]."""
+    return order.lane_batches(epoch, np.arange(first, first + count))
 
 
 @dataclass(frozen=True, kw_only=True)

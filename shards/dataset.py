@@ -16,13 +16,15 @@ from shards.manifest import MANIFEST, Manifest, load_manifest
 from shards.receipt import require_inside
 from shards.sample import Sample
 from shards.schema import BLOCK
-from shards.shard_reader import ShardReader
+from shards.shard_reader import Row, ShardReader
 from shards.storage import bytes_digest
 from shards.target_table import TargetTable, open_target, sealed_targets
 
 Ids = npt.NDArray[np.int64]
 
 _OPEN_SHARDS = 256
+_KEPT_BLOCKS = 2048
+"""Blocks of the index that are kept as rows, about 40 kB each; the oldest makes room."""
 
 
 class Dataset:
@@ -39,7 +41,13 @@ class Dataset:
         self.root = root
         self.manifest = manifest
         self.dataset_id = dataset_id
+        self._forget()
+
+    def _forget(self) -> None:
+        """Start with no file open and no block read."""
         self._readers: dict[int, ShardReader] = {}
+        self._rows: dict[tuple[int, int, tuple[str, ...]], list[Row]] = {}
+        self._facts: dict[tuple[int, int, str], list[Any]] = {}
 
     @classmethod
     def open(cls, root: str | Path) -> Dataset:
@@ -54,7 +62,11 @@ class Dataset:
         return cls(path, manifest, bytes_digest((path / MANIFEST).read_bytes())[7:23])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root, "manifest": self.manifest, "dataset_id": self.dataset_id, "_readers": {}}
+        return {"root": self.root, "manifest": self.manifest, "dataset_id": self.dataset_id}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
 
     @property
     def num_samples(self) -> int:
@@ -73,6 +85,10 @@ class Dataset:
     def _first_tails(self) -> Ids:
         return self._shard_column("first_tail")
 
+    @cached_property
+    def _samples(self) -> Ids:
+        return self._shard_column("samples")
+
     def _shard_column(self, name: str) -> Ids:
         column: Ids = self._shards.block(0).column(name).to_numpy()
         return column
@@ -81,7 +97,7 @@ class Dataset:
     def _num_full_blocks(self) -> int:
         if self.manifest.num_shards == 0:
             return 0
-        last = int(self._shard_column("samples")[-1])
+        last = int(self._samples[-1])
         return int(self._first_blocks[-1]) + last // BLOCK
 
     def locate(self, ids: Ids) -> tuple[Ids, Ids]:
@@ -98,7 +114,7 @@ class Dataset:
         by_tail = np.searchsorted(self._first_tails, tails, side="right") - 1
         shards = np.where(is_tail, by_tail, by_block)
         block_rows = (blocks - self._first_blocks[shards]) * BLOCK + ids % BLOCK
-        tail_start = self._shard_column("samples")[shards] // BLOCK * BLOCK
+        tail_start = self._samples[shards] // BLOCK * BLOCK
         tail_rows = tail_start + tails - self._first_tails[shards]
         return shards, np.where(is_tail, tail_rows, block_rows)
 
@@ -113,10 +129,11 @@ class Dataset:
         """
         for field in fields:
             self._require_field(field)
-        shards, rows = self.locate(ids)
         wanted = tuple(fields)
+        shards, places = self.locate(ids)
         return [
-            self._reader(shard).sample(row, wanted) for shard, row in zip(shards.tolist(), rows.tolist(), strict=True)
+            self.reader(shard).read(self._block_rows(shard, place // BLOCK, wanted)[place % BLOCK])
+            for shard, place in zip(shards.tolist(), places.tolist(), strict=True)
         ]
 
     def column(self, ids: Ids, name: str) -> npt.NDArray[Any]:
@@ -125,10 +142,33 @@ class Dataset:
         Raises:
             MissingFieldError: The index has no such column.
         """
-        shards, rows = self.locate(ids)
+        shards, places = self.locate(ids)
         return np.array(
-            [self._reader(shard).fact(row, name) for shard, row in zip(shards.tolist(), rows.tolist(), strict=True)]
+            [
+                self._block_facts(shard, place // BLOCK, name)[place % BLOCK]
+                for shard, place in zip(shards.tolist(), places.tolist(), strict=True)
+            ]
         )
+
+    def _block_rows(self, shard: int, block: int, fields: tuple[str, ...]) -> list[Row]:
+        rows = self._rows.get((shard, block, fields))
+        if rows is None:
+            reader = self.reader(shard)
+            if reader.num_rows != self.shard_samples(shard):
+                raise CorruptShardError(
+                    f"The index of {reader.tar} has {reader.num_rows} rows, the manifest of {self.root} says "
+                    f"{self.shard_samples(shard)}. Run `maskloom verify {self.root}`."
+                )
+            rows = reader.rows(block, fields)
+            _keep(self._rows, (shard, block, fields), rows)
+        return rows
+
+    def _block_facts(self, shard: int, block: int, name: str) -> list[Any]:
+        values = self._facts.get((shard, block, name))
+        if values is None:
+            values = self.reader(shard).facts(block, name)
+            _keep(self._facts, (shard, block, name), values)
+        return values
 
     def keys(self, ids: Ids) -> list[str]:
         """Return the keys of samples."""
@@ -156,7 +196,7 @@ class Dataset:
 
     def shard_samples(self, shard: int) -> int:
         """Return how many samples a shard holds."""
-        return int(self._shard_column("samples")[shard])
+        return int(self._samples[shard])
 
     def shard_paths(self, shard: int) -> tuple[Path, Path]:
         """Return the tar and the index file of a shard."""
@@ -166,19 +206,11 @@ class Dataset:
 
     def reader(self, shard: int) -> ShardReader:
         """Return the random-access reader of one shard."""
-        return self._reader(shard)
-
-    def _reader(self, shard: int) -> ShardReader:
         reader = self._readers.get(shard)
         if reader is None:
             if len(self._readers) >= _OPEN_SHARDS:
                 self._readers.pop(next(iter(self._readers))).close()
-            tar, index = self.shard_paths(shard)
-            reader = self._readers[shard] = ShardReader(tar, index)
-            if reader.num_rows != self.shard_samples(shard):
-                raise CorruptShardError(
-                    f"{index} has {reader.num_rows} rows, the manifest of {self.root} says {self.shard_samples(shard)}."
-                )
+            reader = self._readers[shard] = ShardReader(*self.shard_paths(shard))
         return reader
 
     def _require_field(self, field: str) -> None:
@@ -187,3 +219,9 @@ class Dataset:
             raise MissingFieldError(
                 f"Field '{field}' was asked for, but {self.root} holds only {', '.join(held)}.{did_you_mean(field, held)}"
             )
+
+
+def _keep(kept: dict[Any, Any], place: Any, value: Any) -> None:  # noqa: ANN401 - a bounded cache of anything
+    if len(kept) >= _KEPT_BLOCKS:
+        kept.pop(next(iter(kept)))
+    kept[place] = value

@@ -14,6 +14,7 @@ from shards.dataset import Dataset
 from shards.errors import MaskloomError
 from shards.index import ArrowTable
 from shards.receipt import FileRecord, Receipt, read_receipt
+from shards.schema import BLOCK
 from shards.storage import bytes_digest, file_digest
 from shards.tar import TarMember, iterate_members
 from shards.target_table import read_sealed, read_target_receipt, require_bound, target_folder
@@ -133,13 +134,18 @@ def _check_target(dataset: Dataset, target_id: str) -> list[Finding]:
             require_bound(dataset, receipt)
             if not _matches(folder, receipt.file):
                 findings.append(_damaged(receipt.file))
-            elif table.keys(shard) != [dataset.reader(shard).fact(row, "key") for row in range(receipt.samples)]:
+            elif table.keys(shard) != _base_keys(dataset, shard):
                 findings.append(Finding(where=where, what="its rows are not in the order of the base shard"))
         except MaskloomError as error:
             findings.append(Finding(where=where, what=str(error)))
     if not findings and bytes_digest(b"".join(receipts)) != sealed.receipts_digest:
         findings.append(Finding(where=f"targets/{target_id}", what="the receipts have changed since it was sealed"))
     return findings
+
+
+def _base_keys(dataset: Dataset, shard: int) -> list[str]:
+    blocks = -(-dataset.shard_samples(shard) // BLOCK)
+    return [key for block in range(blocks) for key in dataset.reader(shard).facts(block, "key")]
 
 
 def _matches(root: Path, record: FileRecord) -> bool:

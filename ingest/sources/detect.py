@@ -48,7 +48,7 @@ def open_source(path: Path, *, columns: Mapping[str, str], root: Path | None, la
 
 
 def _open_file(path: Path, *, columns: Mapping[str, str], root: Path | None) -> Source:
-    if path.suffix in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         return TableSource(path, columns=columns, root=root or path.parent)
     if path.suffix == ".tar":
         return WebdatasetSource(path.parent, [path])

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ingest.items import Part, RawItem
+from shards.errors import SourceError
 from shards.schema import RejectReason
 
 EXTENSIONS = {
@@ -21,11 +22,14 @@ _MAX_LABEL_BYTES = 256
 
 
 class FolderSource:
-    """Lists a folder and all folders below it; links are not followed.
+    """Lists a folder and all folders below it; links are not followed, pipes and devices not opened.
 
     Args:
         root: The folder.
         folder_labels: Take the name of the folder that holds an item as its label, unless it has a label file.
+
+    Raises:
+        SourceError: While listing: a folder cannot be read.
     """
 
     def __init__(self, root: Path, *, folder_labels: bool) -> None:
@@ -40,8 +44,11 @@ class FolderSource:
 
     def scan(self) -> Iterator[RawItem]:
         """List the items, folder by folder, in the order of their names."""
-        for folder, subfolders, names in os.walk(self.root):
+        for folder, subfolders, names in os.walk(self.root, onerror=_refuse_folder):
             subfolders.sort()
+            for name in subfolders:
+                if (Path(folder) / name).is_symlink():
+                    self.ignored["link to a folder"] += 1
             relative = Path(folder).relative_to(self.root)
             known = sorted(self._known(Path(folder), names), key=lambda name: (_stem(name), name))
             for stem, files in groupby(known, key=_stem):
@@ -49,14 +56,11 @@ class FolderSource:
 
     def _known(self, folder: Path, names: list[str]) -> Iterator[str]:
         for name in names:
-            if name.startswith("."):
-                self.ignored["hidden file"] += 1
-            elif (folder / name).is_symlink():
-                self.ignored["symbolic link"] += 1
-            elif _extension(name) in _FIELD_OF:
+            passed_over = _why_passed_over(folder / name)
+            if passed_over is None:
                 yield name
             else:
-                self.ignored[f".{_extension(name)}" if _extension(name) else "no extension"] += 1
+                self.ignored[passed_over] += 1
 
     def _items(self, folder: Path, stem: str, names: list[str]) -> Iterator[RawItem]:
         fields = [_FIELD_OF[_extension(name)] for name in names]
@@ -78,10 +82,17 @@ class FolderSource:
         for name in names:
             path = folder / name
             field = _FIELD_OF[_extension(name)]
-            if field == "label":
-                label, problem = self._read_label(path)
-            else:
-                parts.append(self._part(field, path))
+            try:
+                if field == "label":
+                    label, problem = self._read_label(path)
+                else:
+                    parts.append(self._part(field, path))
+            except FileNotFoundError:
+                problem = RejectReason.MISSING_FILE, f"{path} went away while the folder was listed"
+            except OSError as error:
+                problem = RejectReason.UNREADABLE_FILE, f"{path}: {error.strerror}"
+            if problem is not None:
+                break
         return RawItem(identity=(folder / identity).as_posix(), parts=tuple(parts), label=label, problem=problem)
 
     def _part(self, field: str, path: Path) -> Part:
@@ -103,6 +114,25 @@ class FolderSource:
 
     def _label_of(self, folder: Path) -> str | None:
         return folder.name if self._folder_labels and folder.name else None
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise SourceError(
+        f"The folder {error.filename} cannot be listed: {error.strerror}. Nothing in it would be ingested."
+    )
+
+
+def _why_passed_over(path: Path) -> str | None:
+    """Return what keeps a file from being part of an item, or None if nothing does."""
+    extension = _extension(path.name)
+    if path.name.startswith("."):
+        return "hidden file"
+    if path.is_symlink():
+        return "symbolic link"
+    if extension not in _FIELD_OF:
+        return f".{extension}" if extension else "no extension"
+    # Opening a pipe waits for ever. What has gone away meanwhile is left to the item that it belongs to.
+    return None if path.is_file() or not path.exists() else "no regular file"
 
 
 def _stem(name: str) -> str:

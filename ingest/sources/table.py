@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -43,6 +44,8 @@ class TableSource:
         self.root = root
         self.ignored: Counter[str] = Counter()
         self._path = path
+        self._uri = os.path.relpath(path, root)
+        self._modified_ns = path.stat().st_mtime_ns
         header = _header(path)
         self._roles = _assign_roles(path, header, columns)
 
@@ -61,17 +64,22 @@ class TableSource:
         image, text = self._cell(row, "image"), self._cell(row, "text")
         image_part, problem = self._image_part(number, image)
         parts = [image_part] if image_part is not None else []
-        if text not in (None, "", []):
+        if isinstance(text, _Cell):
+            parts.append(self._cell_part("text", number, text))
+        elif text not in (None, "", []):
             lines = text if isinstance(text, list) else [text]
+            # Cells that are not UTF-8 hold surrogates; so encoded they are no UTF-8 either, and the caption is rejected.
             parts.append(
-                Part(field="text", inline="\n".join(str(line) for line in lines).encode("utf-8", "surrogateescape"))
+                Part(field="text", inline="\n".join(str(line) for line in lines).encode("utf-8", "surrogatepass"))
             )
         label, licence = (self._cell(row, role) for role in ("label", "licence"))
+        if isinstance(label, _Cell):
+            label, problem = None, (RejectReason.INVALID_LABEL, "the label is a cell of bytes, not text or a number")
         return RawItem(
             identity=f"{self._path.name}#{number}",
             parts=tuple(parts),
             label=None if label in (None, "") else str(label),
-            licence=None if licence in (None, "") else str(licence),
+            licence=str(licence) if _is_plain(licence) and licence != "" else None,
             columns={name: value for name, value in row.items() if name not in taken and _is_plain(value)},
             group=f"{number // 1024:012d}" if isinstance(image, _Cell) else "",
             problem=problem,
@@ -83,26 +91,35 @@ class TableSource:
 
     def _image_part(self, number: int, value: Any) -> tuple[Part | None, tuple[RejectReason, str] | None]:  # noqa: ANN401
         if isinstance(value, _Cell):
-            column = self._roles["image"]
-            return Part(field="image", uri=self._path.name, row=number, column=column, size=value.size), None
+            return self._cell_part("image", number, value), None
         if value in (None, ""):
             return None, None
         return self._file_part(str(value))
 
+    def _cell_part(self, role: str, number: int, cell: _Cell) -> Part:
+        return Part(
+            field=role,
+            uri=self._uri,
+            row=number,
+            column=self._roles[role],
+            size=cell.size,
+            modified_ns=self._modified_ns,
+        )
+
     def _file_part(self, written: str) -> tuple[Part | None, tuple[RejectReason, str] | None]:
-        path = self.root / written
+        path, root = self.root / written, self.root.resolve()
         try:
-            resolved = path.resolve().relative_to(self.root.resolve())
-        except ValueError:
-            hint = "; name a wider --root to allow it" if Path(written).is_absolute() else ""
-            return None, (RejectReason.OUTSIDE_ROOT, f"'{written}' lies outside {self.root}{hint}")
-        try:
-            status = path.stat()
+            resolved = path.resolve()
+            status = path.stat() if resolved.is_relative_to(root) else None
         except (FileNotFoundError, NotADirectoryError):
             return None, (RejectReason.MISSING_FILE, f"'{written}' is not there (looked for {path})")
-        except OSError as error:
-            return None, (RejectReason.UNREADABLE_FILE, f"'{written}': {error.strerror}")
-        part = Part(field="image", uri=resolved.as_posix(), size=status.st_size, modified_ns=status.st_mtime_ns)
+        except (OSError, ValueError, RuntimeError) as error:  # no path at all, too long, or links in a circle
+            return None, (RejectReason.UNREADABLE_FILE, f"'{written}': {error}")
+        if status is None:
+            hint = "; name a wider --root to allow it" if Path(written).is_absolute() else ""
+            return None, (RejectReason.OUTSIDE_ROOT, f"'{written}' lies outside {self.root}{hint}")
+        uri = resolved.relative_to(root).as_posix()
+        part = Part(field="image", uri=uri, size=status.st_size, modified_ns=status.st_mtime_ns)
         return part, None
 
 
@@ -145,13 +162,13 @@ def _assign_roles(path: Path, header: list[str], given: Mapping[str, str]) -> di
 
 def _header(path: Path) -> list[str]:
     try:
-        if path.suffix == ".parquet":
+        if _suffix(path) == ".parquet":
             return list(pq.read_schema(path).names)
-        if path.suffix in (".csv", ".tsv"):
-            with path.open(encoding="utf-8-sig", newline="") as file:
+        if _suffix(path) in (".csv", ".tsv"):
+            with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
                 return next(csv.reader(file, delimiter=_delimiter(path)), [])
         return list(dict.fromkeys(name for row in _first(_rows(path), 100) for name in row))
-    except (OSError, pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, pa.ArrowException, csv.Error) as error:
         raise SourceError(f"{path} cannot be read as a {path.suffix[1:]} table: {error}.") from error
 
 
@@ -160,25 +177,31 @@ def _first(rows: Iterator[dict[str, Any]], count: int) -> Iterator[dict[str, Any
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    if path.suffix == ".parquet":
+    if _suffix(path) == ".parquet":
         return _parquet_rows(path)
-    if path.suffix in (".csv", ".tsv"):
+    if _suffix(path) in (".csv", ".tsv"):
         return _delimited_rows(path)
     return _json_rows(path)
 
 
+def _suffix(path: Path) -> str:
+    return path.suffix.lower()
+
+
 def _delimiter(path: Path) -> str:
-    return "\t" if path.suffix == ".tsv" else ","
+    return "\t" if _suffix(path) == ".tsv" else ","
 
 
 def _delimited_rows(path: Path) -> Iterator[dict[str, Any]]:
     # Undecodable bytes are kept as surrogates: the caption they belong to is rejected, not the table.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         try:
-            for row in csv.DictReader(file, delimiter=_delimiter(path)):
+            reader = csv.DictReader(file, delimiter=_delimiter(path))
+            for row in reader:
                 if None in row:
                     raise SourceError(
-                        f"{path}: a row has more cells than the header: {row[None]}. Quote cells with '{_delimiter(path)}'."
+                        f"{path}, line {reader.line_num}: the row has more cells than the header: {row[None]}. "
+                        f"Quote cells with '{_delimiter(path)}'."
                     )
                 yield row
         except csv.Error as error:
@@ -192,7 +215,7 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise SourceError(f"{path}, line {number}, is not JSON: {error}.") from error
             if not isinstance(row, dict):
                 raise SourceError(f"{path}, line {number}, should be a JSON object, but is {type(row).__name__}.")
@@ -204,9 +227,12 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
 
     The layout of Hugging Face datasets, a struct of `bytes` and `path`, counts as bytes.
     """
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
-        columns = {name: _light_column(batch.column(name)) for name in batch.schema.names}
-        yield from (dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True))
+    try:
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
+            columns = {name: _light_column(batch.column(name)) for name in batch.schema.names}
+            yield from (dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True))
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(f"{path} is damaged: {error}.") from error
 
 
 def _light_column(column: pa.Array) -> list[Any]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pipelines.transforms.hog import hog
 from pipelines.transforms.image import normalise
+from shards.errors import SettingsError
 
 _CHANNELS, _BINS, _CELLS_PER_SIDE = 3, 9, 2
 
@@ -25,7 +26,16 @@ class Teacher:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Patches, and values of one: channel, then bin, then cell."""
+        """Patches, and values of one: channel, then bin, then cell.
+
+        Raises:
+            SettingsError: Patches do not tile the views, or cells the patches.
+        """
+        if self.patch < _CELLS_PER_SIDE or self.patch % _CELLS_PER_SIDE or self.size % self.patch:
+            raise SettingsError(
+                f"HOG of patches of {self.patch} pixels in views of {self.size} was asked for; "
+                "give a patch that is even and a divisor of the size."
+            )
         return (self.size // self.patch) ** 2, _CHANNELS * _BINS * _CELLS_PER_SIDE**2
 
     @property

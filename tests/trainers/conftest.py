@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from shards.adopt import adopt
-from trainers.launch import Manner, Order, train_run
+from trainers.launch import Manner, Request, train_run
 from trainers.loop import Ending
 
 TINY = (
@@ -73,9 +73,9 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def order(labelled: Path, tmp_path: Path) -> Order:
+def asked(labelled: Path, tmp_path: Path) -> Request:
     """A run of two epochs, 14 steps, of a tiny masked autoencoder."""
-    return Order(
+    return Request(
         recipe="mae",
         size="tiny",
         settings=TINY,
@@ -94,8 +94,8 @@ MANNER = Manner(device="cpu", precision="auto", workers=0, accumulate=1, save_ev
 def run_training() -> Callable[..., Ending]:
     """Train with `MANNER`, changed by keywords; what it prints is dropped."""
 
-    def run(order: Order, *, fresh: bool = False, **changes: object) -> Ending:
+    def run(asked: Request, *, fresh: bool = False, **changes: object) -> Ending:
         manner = replace(MANNER, **changes)  # type: ignore[arg-type]
-        return train_run(order, manner, fresh=fresh, console=Console(file=io.StringIO()))
+        return train_run(asked, manner, fresh=fresh, console=Console(file=io.StringIO()))
 
     return run

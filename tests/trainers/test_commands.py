@@ -13,15 +13,15 @@ from typer.testing import CliRunner
 from shards.errors import SettingsError
 from trainers.checkpoint import latest
 from trainers.commands import app
-from trainers.launch import Order
+from trainers.launch import Request
 from trainers.registry import resolve_recipe
 from trainers.weights import WeightsError
 
 RUNNER = CliRunner()
 
 
-def settings(order: Order) -> list[str]:
-    return [word for setting in order.settings for word in ("--set", setting)]
+def settings(asked: Request) -> list[str]:
+    return [word for setting in asked.settings for word in ("--set", setting)]
 
 
 def call(*words: object) -> str:
@@ -30,16 +30,16 @@ def call(*words: object) -> str:
     return result.output
 
 
-def test_train_eval_and_report_from_the_command_line(order: Order) -> None:
-    words = ["train", "mae", "--data", order.data, "--out", order.out, "--size", "tiny", "--device", "cpu"]
-    shape = [*settings(order), "--batch", 20, "--steps", 3, "--workers", 0]
+def test_train_eval_and_report_from_the_command_line(asked: Request) -> None:
+    words = ["train", "mae", "--data", asked.data, "--out", asked.out, "--size", "tiny", "--device", "cpu"]
+    shape = [*settings(asked), "--batch", 20, "--steps", 3, "--workers", 0]
     assert "is complete: 3 steps" in call(*words, *shape)
     assert "is complete: 3 steps" in call(*words, *shape)
-    assert json.loads((order.out / "run.json").read_text())["resolved"]["training"]["batch"] == 20
-    output = call("eval", order.out, "--data", order.data, "--workers", 0, "--device", "cpu")
+    assert json.loads((asked.out / "run.json").read_text())["resolved"]["training"]["batch"] == 20
+    output = call("eval", asked.out, "--data", asked.data, "--workers", 0, "--device", "cpu")
     assert "trained encoder" in output
     assert "raw pixels" in output
-    assert "Reconstructions of masked samples" in (order.out / "report.html").read_text()
+    assert "Reconstructions of masked samples" in (asked.out / "report.html").read_text()
 
 
 def test_recipes_lists_name_paper_and_summary() -> None:
@@ -49,12 +49,12 @@ def test_recipes_lists_name_paper_and_summary() -> None:
     assert "maskfeat" in output
 
 
-def test_import_makes_a_run_that_can_be_evaluated(order: Order, unlabelled: Path, tmp_path: Path) -> None:
+def test_import_makes_a_run_that_can_be_evaluated(asked: Request, unlabelled: Path, tmp_path: Path) -> None:
     out, weights = tmp_path / "imported", tmp_path / "official.safetensors"
-    recipe = resolve_recipe("mae", size="tiny", settings=order.settings)
+    recipe = resolve_recipe("mae", size="tiny", settings=asked.settings)
     network = recipe.network(seed=5)
     save_file(official(network.state_dict()), weights)
-    call("import", "mae", weights, "--out", out, "--size", "tiny", *settings(order))
+    call("import", "mae", weights, "--out", out, "--size", "tiny", *settings(asked))
     found = latest(out / "checkpoints")
     assert found is not None
     assert found.progress.step == 0
@@ -86,7 +86,7 @@ def official(state: dict[str, object]) -> dict[str, object]:
     return renamed
 
 
-def test_import_of_something_else_leaves_no_run(order: Order, tmp_path: Path) -> None:
+def test_import_of_something_else_leaves_no_run(asked: Request, tmp_path: Path) -> None:
     weights = tmp_path / "other.safetensors"
     save_file(
         {"cls_token": resolve_recipe("mae", size="tiny").network(seed=0).state_dict()["encoder.class_token"]}, weights
@@ -113,12 +113,12 @@ def test_help_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_a_stopped_training_exits_like_a_stopped_process(monkeypatch: pytest.MonkeyPatch, order: Order) -> None:
+def test_a_stopped_training_exits_like_a_stopped_process(monkeypatch: pytest.MonkeyPatch, asked: Request) -> None:
     import trainers.launch
     from trainers.loop import Ending
 
     monkeypatch.setattr(trainers.launch, "train_run", lambda *_, **__: Ending(step=7, signal=15))
-    result = RUNNER.invoke(app, ["train", "mae", "--data", str(order.data), "--out", str(order.out)])
+    result = RUNNER.invoke(app, ["train", "mae", "--data", str(asked.data), "--out", str(asked.out)])
     assert result.exit_code == 143
     assert "Stopped after step 7" in result.output
     assert isinstance(app, typer.Typer)

@@ -15,7 +15,7 @@ import torch
 import trainers.loop
 from shards.errors import MaskloomError, SettingsError
 from trainers.checkpoint import CheckpointError, latest, listing
-from trainers.launch import Order
+from trainers.launch import Request
 from trainers.loop import Ending
 from trainers.metrics import Record, read_metrics
 from trainers.run import RunFolder, RunMismatchError
@@ -24,29 +24,29 @@ Train = Callable[..., Ending]
 STEPS = 14
 
 
-def records(order: Order) -> list[Record]:
-    return list(read_metrics(RunFolder(order.out).metrics))
+def records(asked: Request) -> list[Record]:
+    return list(read_metrics(RunFolder(asked.out).metrics))
 
 
-def losses(order: Order) -> list[float]:
-    return [record["loss"] for record in records(order)]
+def losses(asked: Request) -> list[float]:
+    return [record["loss"] for record in records(asked)]
 
 
-def weights(order: Order) -> dict[str, torch.Tensor]:
-    checkpoint = latest(RunFolder(order.out).checkpoints)
+def weights(asked: Request) -> dict[str, torch.Tensor]:
+    checkpoint = latest(RunFolder(asked.out).checkpoints)
     assert checkpoint is not None
     return dict(checkpoint.model)
 
 
-def assert_same_run(one: Order, other: Order) -> None:
+def assert_same_run(one: Request, other: Request) -> None:
     assert losses(one) == losses(other)
     assert all(torch.equal(weights(one)[name], value) for name, value in weights(other).items())
 
 
-def command(order: Order, *options: str) -> list[str]:
-    settings = [word for setting in order.settings for word in ("--set", setting)]
-    names = ["train", order.recipe, "--data", str(order.data), "--out", str(order.out), "--size", order.size]
-    numbers = ["--seed", str(order.seed), "--epochs", str(order.epochs), "--device", "cpu", "--save-every", "4"]
+def command(asked: Request, *options: str) -> list[str]:
+    settings = [word for setting in asked.settings for word in ("--set", setting)]
+    names = ["train", asked.recipe, "--data", str(asked.data), "--out", str(asked.out), "--size", asked.size]
+    numbers = ["--seed", str(asked.seed), "--epochs", str(asked.epochs), "--device", "cpu", "--save-every", "4"]
     return ["-m", "maskloom", *names, *numbers, *settings, *options]
 
 
@@ -72,16 +72,16 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     return arrange
 
 
-def test_a_run_learns_and_leaves_what_it_promises(order: Order, run_training: Train) -> None:
-    ending = run_training(order)
+def test_a_run_learns_and_leaves_what_it_promises(asked: Request, run_training: Train) -> None:
+    ending = run_training(asked)
     assert ending == Ending(step=STEPS, signal=None)
-    found = records(order)
+    found = records(asked)
     assert [record["step"] for record in found] == list(range(1, STEPS + 1))
     assert found[-1]["loss"] < found[0]["loss"]
     assert found[-1]["epoch"] == 2.0
     assert found[0]["lr"] == 0.0
-    assert [path.name for path in listing(order.out / "checkpoints")] == ["step-00000012", "step-00000014"]
-    assert {path.name for path in order.out.iterdir()} == {
+    assert [path.name for path in listing(asked.out / "checkpoints")] == ["step-00000012", "step-00000014"]
+    assert {path.name for path in asked.out.iterdir()} == {
         "run.json",
         "schedule.json",
         "starts.jsonl",
@@ -94,42 +94,42 @@ def test_a_run_learns_and_leaves_what_it_promises(order: Order, run_training: Tr
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_goes_on_bit_for_bit(
-    order: Order, run_training: Train, stop_at: Callable[[int, int], None], number: int
+    asked: Request, run_training: Train, stop_at: Callable[[int, int], None], number: int
 ) -> None:
-    whole = replace(order, out=order.out.with_name("whole"))
+    whole = replace(asked, out=asked.out.with_name("whole"))
     run_training(whole)
     stop_at(6, number)
-    assert run_training(order) == Ending(step=6, signal=number)
-    assert len(losses(order)) == 6
-    assert run_training(order, workers=1) == Ending(step=STEPS, signal=None)
-    assert_same_run(whole, order)
+    assert run_training(asked) == Ending(step=6, signal=number)
+    assert len(losses(asked)) == 6
+    assert run_training(asked, workers=1) == Ending(step=STEPS, signal=None)
+    assert_same_run(whole, asked)
 
 
-def test_a_killed_run_goes_on_bit_for_bit(order: Order, run_training: Train) -> None:
-    whole = replace(order, out=order.out.with_name("whole"))
+def test_a_killed_run_goes_on_bit_for_bit(asked: Request, run_training: Train) -> None:
+    whole = replace(asked, out=asked.out.with_name("whole"))
     run_training(whole)
-    process = subprocess.Popen([sys.executable, *command(order, "--workers", "0")], env=environment())
-    path = RunFolder(order.out).metrics
+    process = subprocess.Popen([sys.executable, *command(asked, "--workers", "0")], env=environment())
+    path = RunFolder(asked.out).metrics
     while len(read_metrics(path)) < 7:
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.002)
     process.kill()
     process.wait()
-    written = len(losses(order))
-    found = latest(order.out / "checkpoints")
+    written = len(losses(asked))
+    found = latest(asked.out / "checkpoints")
     assert found is not None
     assert found.progress.step < STEPS
-    assert run_training(order).step == STEPS
+    assert run_training(asked).step == STEPS
     assert written >= 7
-    assert_same_run(whole, order)
+    assert_same_run(whole, asked)
 
 
-def test_two_processes_reach_the_losses_of_one(order: Order, run_training: Train) -> None:
-    alone = replace(order, out=order.out.with_name("alone"))
+def test_two_processes_reach_the_losses_of_one(asked: Request, run_training: Train) -> None:
+    alone = replace(asked, out=asked.out.with_name("alone"))
     run_training(alone)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     finished = subprocess.run(
-        [sys.executable, *torchrun, *command(order, "--workers", "0")],
+        [sys.executable, *torchrun, *command(asked, "--workers", "0")],
         env={**environment(), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -137,69 +137,69 @@ def test_two_processes_reach_the_losses_of_one(order: Order, run_training: Train
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-    assert losses(order) == pytest.approx(losses(alone), abs=1e-6)
+    assert losses(asked) == pytest.approx(losses(alone), abs=1e-6)
     assert finished.stdout.count("step 14/14") == 1  # rank 0 speaks for all
 
 
-def test_accumulation_changes_nothing_but_rounding(order: Order, run_training: Train) -> None:
-    whole = replace(order, out=order.out.with_name("whole"))
+def test_accumulation_changes_nothing_but_rounding(asked: Request, run_training: Train) -> None:
+    whole = replace(asked, out=asked.out.with_name("whole"))
     run_training(whole)
-    run_training(order, accumulate=4)
-    assert losses(order) == pytest.approx(losses(whole), abs=1e-6)
-    assert [record["grad_norm"] for record in records(order)] == pytest.approx(
+    run_training(asked, accumulate=4)
+    assert losses(asked) == pytest.approx(losses(whole), abs=1e-6)
+    assert [record["grad_norm"] for record in records(asked)] == pytest.approx(
         [record["grad_norm"] for record in records(whole)], rel=1e-4
     )
 
 
-def test_parts_that_do_not_divide_the_batch_are_refused(order: Order, run_training: Train) -> None:
+def test_parts_that_do_not_divide_the_batch_are_refused(asked: Request, run_training: Train) -> None:
     with pytest.raises(SettingsError, match="--accumulate 5 cannot cut this process's 16 samples"):
-        run_training(order, accumulate=5)
+        run_training(asked, accumulate=5)
 
 
-def test_a_finished_run_takes_no_more_steps(order: Order, run_training: Train) -> None:
-    run_training(order)
-    before = (order.out / "metrics.jsonl").read_bytes()
-    assert run_training(order) == Ending(step=STEPS, signal=None)
-    assert (order.out / "metrics.jsonl").read_bytes() == before
+def test_a_finished_run_takes_no_more_steps(asked: Request, run_training: Train) -> None:
+    run_training(asked)
+    before = (asked.out / "metrics.jsonl").read_bytes()
+    assert run_training(asked) == Ending(step=STEPS, signal=None)
+    assert (asked.out / "metrics.jsonl").read_bytes() == before
 
 
-def test_another_run_in_the_folder_is_refused_with_every_difference(order: Order, run_training: Train) -> None:
-    run_training(replace(order, epochs=1.0))
-    other = replace(order, epochs=1.0, seed=4, settings=(*order.settings, "training.base_lr=0.5"))
+def test_another_run_in_the_folder_is_refused_with_every_difference(asked: Request, run_training: Train) -> None:
+    run_training(replace(asked, epochs=1.0))
+    other = replace(asked, epochs=1.0, seed=4, settings=(*asked.settings, "training.base_lr=0.5"))
     with pytest.raises(RunMismatchError) as caught:
         run_training(other)
     assert "seed is 3 there, 4 here" in str(caught.value)
     assert "settings.training.base_lr is 0.005 there, 0.5 here" in str(caught.value)
     with pytest.raises(RunMismatchError, match=r"course\.total_steps is 7 there, 14 here"):
-        run_training(order)
+        run_training(asked)
 
 
-def test_fresh_starts_over(order: Order, run_training: Train) -> None:
-    run_training(replace(order, epochs=1.0, seed=9))
-    run_training(order, fresh=True)
-    assert len(losses(order)) == STEPS
-    assert RunFolder(order.out).card().seed == 3
+def test_fresh_starts_over(asked: Request, run_training: Train) -> None:
+    run_training(replace(asked, epochs=1.0, seed=9))
+    run_training(asked, fresh=True)
+    assert len(losses(asked)) == STEPS
+    assert RunFolder(asked.out).card().seed == 3
 
 
-def test_a_folder_with_other_things_in_it_is_left_alone(order: Order, run_training: Train) -> None:
-    order.out.mkdir()
-    (order.out / "thesis.tex").write_text("years of work")
+def test_a_folder_with_other_things_in_it_is_left_alone(asked: Request, run_training: Train) -> None:
+    asked.out.mkdir()
+    (asked.out / "thesis.tex").write_text("years of work")
     for fresh in (False, True):
         with pytest.raises(RunMismatchError, match="is not empty and holds no run"):
-            run_training(order, fresh=fresh)
-    assert (order.out / "thesis.tex").read_text() == "years of work"
+            run_training(asked, fresh=fresh)
+    assert (asked.out / "thesis.tex").read_text() == "years of work"
 
 
-def test_a_checkpoint_of_another_run_is_refused(order: Order, run_training: Train) -> None:
-    other = replace(order, out=order.out.with_name("other"), seed=8)
+def test_a_checkpoint_of_another_run_is_refused(asked: Request, run_training: Train) -> None:
+    other = replace(asked, out=asked.out.with_name("other"), seed=8)
     run_training(other)
-    run_training(replace(order, epochs=None, steps=4))
-    (other.out / "checkpoints" / "step-00000014").rename(order.out / "checkpoints" / "step-00000014")
+    run_training(replace(asked, epochs=None, steps=4))
+    (other.out / "checkpoints" / "step-00000014").rename(asked.out / "checkpoints" / "step-00000014")
     with pytest.raises(CheckpointError, match="belongs to run"):
-        run_training(replace(order, epochs=None, steps=4))
+        run_training(replace(asked, epochs=None, steps=4))
 
 
-def test_nothing_is_written_when_the_recipe_does_not_fit(order: Order, run_training: Train) -> None:
+def test_nothing_is_written_when_the_recipe_does_not_fit(asked: Request, run_training: Train) -> None:
     with pytest.raises(MaskloomError):
-        run_training(replace(order, settings=(*order.settings, "targets.patches.name=other")))
-    assert not order.out.exists()
+        run_training(replace(asked, settings=(*asked.settings, "targets.patches.name=other")))
+    assert not asked.out.exists()

@@ -12,7 +12,7 @@ from PIL import Image
 from shards.dataset import Dataset
 from trainers.checkpoint import CheckpointError
 from trainers.evaluate.evaluation import PIXELS, TRAINED, UNTRAINED, Subject, evaluate, load_subject
-from trainers.launch import Order
+from trainers.launch import Request
 from trainers.loop import Ending
 from trainers.run import RunFolder
 
@@ -21,9 +21,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def trained(order: Order, run_training: Train) -> RunFolder:
-    run_training(replace(order, epochs=None, steps=3))
-    return RunFolder(order.out)
+def trained(asked: Request, run_training: Train) -> RunFolder:
+    run_training(replace(asked, epochs=None, steps=3))
+    return RunFolder(asked.out)
 
 
 def subject_of(run: RunFolder) -> Subject:

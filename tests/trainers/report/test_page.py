@@ -11,7 +11,7 @@ from PIL import Image
 
 from shards.dataset import Dataset
 from trainers.evaluate.evaluation import evaluate, load_subject
-from trainers.launch import Order
+from trainers.launch import Request
 from trainers.loop import Ending
 from trainers.report.page import build_report
 from trainers.run import RunFolder
@@ -20,7 +20,7 @@ VOID = {"meta", "img", "line", "circle", "polyline", "br"}
 
 
 class Outline(HTMLParser):
-    """Checks that tags are closed in order, and collects text and addresses."""
+    """Checks that tags are closed in asked, and collects text and addresses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,9 +51,9 @@ def outline(path: Path) -> Outline:
 
 
 @pytest.fixture
-def run(order: Order, run_training: Callable[..., Ending]) -> RunFolder:
-    run_training(order)
-    return RunFolder(order.out)
+def run(asked: Request, run_training: Callable[..., Ending]) -> RunFolder:
+    run_training(asked)
+    return RunFolder(asked.out)
 
 
 def test_page_needs_nothing_from_outside(run: RunFolder) -> None:

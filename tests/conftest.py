@@ -1,0 +1,87 @@
+"""Shared by the tests: a small folder of pictures, and the small dataset made of it."""
+
+import io
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from ingest.run import Cluster, ingest
+from ingest.settings import IngestSettings
+from ingest.sources.detect import FolderLabels, open_source
+from shards.manifest import Manifest
+from tests.ingest.pictures import captioned_folder
+
+NUM_PICTURES = 150
+ONE_WORKER = Cluster(workers=1)
+
+
+class InProcess:
+    """Stands in for the Dask executor: runs tasks here, one after the other."""
+
+    def __init__(self, *, workers: int, scheduler: str | None) -> None:
+        pass
+
+    def run(self, task: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        for values in arguments:
+            yield task(*values)
+
+    def __enter__(self) -> "InProcess":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+def ingest_here(
+    source: Path, dataset: Path, *, columns: dict[str, str] | None = None, root: Path | None = None, **settings: Any
+) -> Manifest:
+    """Run the whole chain of an ingest in this process."""
+    labels = FolderLabels(settings.pop("labels", "auto"))
+    opened = open_source(source, columns=columns or {}, root=root, labels=labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingest.run.DaskExecutor", InProcess)
+        return ingest(opened, dataset, IngestSettings(**settings), cluster=ONE_WORKER, console=silent())
+
+
+def silent() -> Console:
+    return Console(file=io.StringIO())
+
+
+@pytest.fixture(scope="session")
+def run_ingest() -> Callable[..., Manifest]:
+    """`run_ingest(source, dataset, **settings)`: an ingest without worker processes."""
+    return ingest_here
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every ingest and precompute of the test run its tasks in this process."""
+    monkeypatch.setattr("ingest.run.DaskExecutor", InProcess)
+    monkeypatch.setattr("ingest.precompute.DaskExecutor", InProcess)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 150 captioned, labelled pictures; do not write into it."""
+    return captioned_folder(tmp_path_factory.mktemp("pictures"), NUM_PICTURES)
+
+
+@pytest.fixture(scope="session")
+def sealed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset of `pictures`: shards of 70, 70 and 10 samples, so blocks and tails; do not write into it."""
+    root = tmp_path_factory.mktemp("sealed") / "dataset"
+    ingest_here(pictures, root, shard_size=70)
+    return root
+
+
+@pytest.fixture
+def dataset_root(sealed: Path, tmp_path: Path) -> Path:
+    """A copy of the dataset that the test may damage."""
+    return Path(shutil.copytree(sealed, tmp_path / "dataset"))

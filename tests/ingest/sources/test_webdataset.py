@@ -1,0 +1,70 @@
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shards.errors import CorruptShardError
+from shards.manifest import Manifest
+from tests.ingest.outcome import reasons, stored
+from tests.ingest.pictures import encoded, jpeg, pixels, png
+
+Run = Callable[..., Manifest]
+
+
+def tar(path: Path, members: list[tuple[str, bytes]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_members_that_share_a_key_are_one_sample(tmp_path: Path, run_ingest: Run) -> None:
+    members = [
+        ("a.jpg", jpeg(1)),
+        ("a.txt", b"one"),
+        ("a.cls", b"5"),
+        ("a.json", b'{"n": 1}'),
+        ("x/b.tif", encoded(pixels(2), "TIFF")),
+    ]
+    tar(tmp_path / "raw/0.tar", members)
+    tar(tmp_path / "raw/1.tar", [("a.jpg", jpeg(3)), ("c.flac", b"unknown")])
+    manifest = run_ingest(tmp_path / "raw", tmp_path / "out")
+    samples = stored(tmp_path / "out")
+    assert samples["0.tar#a"].fields == {"image": jpeg(1), "text": b"one", "label": b"5", "metadata": b'{"n": 1}'}
+    assert samples["0.tar#x/b"].facts["image.format"] == "png"
+    assert samples["1.tar#a"].fields["image"] == jpeg(3)
+    assert manifest.ignored == {".flac": 1}
+
+
+def test_a_single_tar_is_a_source(tmp_path: Path, run_ingest: Run) -> None:
+    tar(tmp_path / "raw/0.tar", [("a.jpg", jpeg(1))])
+    tar(tmp_path / "raw/1.tar", [("b.jpg", jpeg(2))])
+    run_ingest(tmp_path / "raw/1.tar", tmp_path / "out")
+    assert set(stored(tmp_path / "out")) == {"1.tar#b"}
+
+
+def test_bad_members_reject_their_item_only(tmp_path: Path, run_ingest: Run) -> None:
+    members = [("a.jpg", b"broken"), ("b.jpg", jpeg(1)), ("b.png", png(1)), ("c.jpg", jpeg(2)), ("c.cls", b"\xff")]
+    members += [("d.jpg", jpeg(3)), ("d.json", b"[" * 100_000), ("e.jpg", jpeg(4)), ("a.txt", b"too late")]
+    tar(tmp_path / "raw/0.tar", members)
+    run_ingest(tmp_path / "raw", tmp_path / "out")
+    assert set(stored(tmp_path / "out")) == {"0.tar#e"}
+    assert reasons(tmp_path / "out") == {
+        "0.tar#a": "duplicate_member",
+        "0.tar#b": "ambiguous_fields",
+        "0.tar#c": "invalid_label",
+        "0.tar#d": "bad_text_encoding",
+    }
+
+
+def test_a_damaged_tar_is_refused_by_name(tmp_path: Path, run_ingest: Run) -> None:
+    path = tar(tmp_path / "raw/0.tar", [("a.jpg", jpeg(1)), ("b.jpg", jpeg(2))])
+    path.write_bytes(path.read_bytes()[:2500])
+    with pytest.raises(CorruptShardError, match=r"0\.tar is truncated"):
+        run_ingest(tmp_path / "raw", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

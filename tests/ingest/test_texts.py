@@ -1,0 +1,56 @@
+import pytest
+
+from ingest.items import Part
+from ingest.raw_bytes import RawBytes
+from ingest.rejection import Rejection
+from ingest.settings import Limits
+from ingest.texts import store_metadata, store_text
+
+
+@pytest.mark.parametrize(
+    "raw, stored",
+    [
+        (b"plain", "plain"),
+        ("\ufeffwith a mark".encode(), "with a mark"),
+        ("cafe\u0301".encode(), "caf\u00e9"),
+        (b"two\r\nlines\rand\nmore", "two\nlines\nand\nmore"),
+        (b"  \t around \n\n", "around"),
+        ("\u56fe\u50cf \U0001f600".encode(), "\u56fe\u50cf \U0001f600"),
+    ],
+)
+def test_captions_become_normal_utf_8(raw: bytes, stored: str) -> None:
+    assert store_text(raw) == stored.encode()
+
+
+@pytest.mark.parametrize(
+    "raw, reason",
+    [
+        (b"caf\xe9", "bad_text_encoding"),
+        ("caf\u00e9".encode("utf-16"), "bad_text_encoding"),
+        (b"\xed\xa0\x80", "bad_text_encoding"),
+        (b"", "empty_text"),
+        (b" \r\n\t", "empty_text"),
+        ("\ufeff".encode(), "empty_text"),
+    ],
+)
+def test_captions_that_are_none_are_refused_with_the_reason(raw: bytes, reason: str) -> None:
+    with pytest.raises(Rejection) as caught:
+        store_text(raw)
+    assert caught.value.reason == reason
+
+
+def test_a_caption_that_is_too_long_is_refused() -> None:
+    raw = RawBytes(None, [], Limits(text_bytes=5))  # type: ignore[arg-type]
+    assert raw.read(Part(field="text", inline=b"12345")) == b"12345"
+    with pytest.raises(Rejection, match="too_many_bytes: text: 6 bytes, the limit is 5"):
+        raw.read(Part(field="text", inline=b"123456"))
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_metadata_that_is_no_json_is_refused(raw: bytes) -> None:
+    with pytest.raises(Rejection, match="bad_text_encoding"):
+        store_metadata(raw)
+
+
+def test_metadata_is_stored_as_it_is() -> None:
+    assert store_metadata(b' {"b": 1, "a": [2]} ') == b' {"b": 1, "a": [2]} '

@@ -1,0 +1,168 @@
+"""Kills `maskloom ingest` again and again at random moments and checks that what comes out is what it would have been.
+
+    python tests/kill/kill_ingest.py --kills 50
+
+Every kill is a SIGKILL of the whole process group, workers included. A dataset that is complete is compared, byte by byte,
+with that of an undisturbed run, and the next one is begun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+if __name__ == "__main__":
+    sys.path.insert(0, str(REPOSITORY))
+
+from rich.console import Console  # noqa: E402
+
+from shards.dataset import Dataset  # noqa: E402
+from shards.garbage import find_garbage  # noqa: E402
+from shards.receipt import committed_shards  # noqa: E402
+from shards.verify import verify  # noqa: E402
+from tests.ingest.pictures import jpeg, write_files  # noqa: E402
+
+SHARD_SIZE = 64
+PATIENCE_S = 240
+
+
+@dataclass
+class Summary:
+    """What happened in a campaign."""
+
+    kills: int = 0
+    datasets: int = 0
+    undisturbed_s: float = 0.0
+    killed_while: Counter[str] = field(default_factory=Counter)
+    leftovers: int = 0
+
+
+def make_source(root: Path, count: int) -> Path:
+    """Write `count` small pictures, every twelfth of them broken, and return their folder."""
+    pictures = {f"{number:05d}.jpg": jpeg(number, width=32, height=32) for number in range(count)}
+    broken = {f"{number:05d}.jpg": pictures[f"{number:05d}.jpg"][:300] for number in range(0, count, 12)}
+    return write_files(root, {**pictures, **broken})
+
+
+def start(source: Path, dataset: Path, *, log: Path) -> subprocess.Popen[bytes]:
+    """Start the command in a process group of its own."""
+    command = [sys.executable, "-m", "maskloom", "ingest", str(source), str(dataset)]
+    options = ["--shard-size", str(SHARD_SIZE), "--workers", "1"]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command + options,
+            cwd=REPOSITORY,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def finish(source: Path, dataset: Path, *, log: Path) -> float:
+    """Run the command to its end and return how many seconds it took."""
+    began = time.monotonic()
+    process = start(source, dataset, log=log)
+    code = process.wait(PATIENCE_S)
+    assert code == 0, log.read_text()
+    return time.monotonic() - began
+
+
+def interrupt_when(
+    ready: Callable[[], bool],
+    process: subprocess.Popen[bytes],
+    *,
+    number: signal.Signals,
+    patience_s: float = PATIENCE_S,
+) -> int | None:
+    """Send a signal to the whole group as soon as `ready`; return the exit code, or None if it had ended before."""
+    until = time.monotonic() + patience_s
+    while not ready() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.005)
+    if process.poll() is not None:
+        return None
+    os.killpg(process.pid, number)
+    return process.wait(PATIENCE_S)
+
+
+def check_complete(dataset: Path, reference: Path) -> None:
+    """Check that a dataset is sound and byte by byte the reference, whatever killed runs left beside it."""
+    assert (dataset / "dataset.json").read_bytes() == (reference / "dataset.json").read_bytes()
+    assert verify(Dataset.open(dataset)) == []
+    garbage = set(find_garbage(dataset, older_than_s=-60))
+    kept = {path.relative_to(dataset) for path in dataset.rglob("*") if path.is_file() and path not in garbage}
+    wanted = {path.relative_to(reference) for path in reference.rglob("*") if path.is_file()}
+    assert kept == wanted
+    different = [path for path in kept if (dataset / path).read_bytes() != (reference / path).read_bytes()]
+    assert different == []
+
+
+def campaign(folder: Path, *, source: Path, kills: int, seed: int) -> Summary:
+    """Kill the command `kills` times, resuming it after each, and check every dataset that becomes complete."""
+    draws, summary, log = random.Random(seed), Summary(), folder / "log.txt"
+    reference = folder / "reference"
+    summary.undisturbed_s = finish(source, reference, log=log)
+    while summary.kills < kills:
+        dataset = folder / f"dataset-{summary.datasets}"
+        while summary.kills < kills:
+            moment = time.monotonic() + draws.uniform(0, summary.undisturbed_s)
+            code = interrupt_when(
+                lambda moment=moment: time.monotonic() >= moment,  # type: ignore[misc]
+                start(source, dataset, log=log),
+                number=signal.SIGKILL,
+            )
+            if code is None:
+                break
+            assert code == -signal.SIGKILL
+            summary.kills += 1
+            summary.killed_while[_phase(dataset)] += 1
+        finish(source, dataset, log=log)
+        check_complete(dataset, reference)
+        summary.leftovers += len(find_garbage(dataset, older_than_s=-60))
+        summary.datasets += 1
+    return summary
+
+
+def _phase(dataset: Path) -> str:
+    if (dataset / "dataset.json").exists():
+        return "sealed"
+    if committed_shards(dataset):
+        return "some shards committed"
+    return "planned, no shard yet" if (dataset / "plan.arrow").exists() else "no plan yet"
+
+
+def main() -> None:
+    """Run a campaign and print what happened."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    console = Console(highlight=False)
+    with tempfile.TemporaryDirectory() as folder:
+        source = make_source(Path(folder) / "source", options.pictures)
+        began = time.monotonic()
+        summary = campaign(Path(folder), source=source, kills=options.kills, seed=options.seed)
+        console.print(
+            f"{summary.kills} kills over {summary.datasets} datasets in {time.monotonic() - began:.0f} s "
+            f"(an undisturbed run takes {summary.undisturbed_s:.1f} s): every dataset complete, verified, byte-identical; "
+            f"{summary.leftovers} leftover files, all known to gc."
+        )
+        for phase, count in summary.killed_while.most_common():
+            console.print(f"  killed with {phase}: {count}")
+
+
+if __name__ == "__main__":
+    main()
