@@ -120,8 +120,8 @@ def maskloom_shard(place: Workplace, turn: int, *, settings: IngestSettings) -> 
     dataset = place.fresh("dataset")
     dataset.mkdir()
     plan = make_plan(FolderSource(source, folder_labels=False).scan(), replace(settings, shard_size=place.shard_size))
-    commit_plan(dataset, plan, source)
-    return cpu_per_item(lambda: write_shard(dataset, 0).samples)
+    commit_plan(dataset, plan)
+    return cpu_per_item(lambda: write_shard(dataset, 0, source).samples)
 
 
 def shard_writer(place: Workplace, turn: int, *, transform: Callable[[bytes], bytes]) -> float:

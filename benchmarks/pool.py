@@ -25,9 +25,9 @@ def ingest_with_pool(source: Path, dataset: Path, settings: IngestSettings, work
     listed = FolderSource(source, folder_labels=False)
     plan = make_plan(listed.scan(), settings)
     dataset.mkdir(parents=True)
-    commit_plan(dataset, plan, source)
+    commit_plan(dataset, plan)
     with multiprocessing.Pool(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for _ in pool.imap_unordered(partial(write_shard, dataset), range(plan.num_shards)):
+        for _ in pool.imap_unordered(partial(write_shard, dataset, source_root=source), range(plan.num_shards)):
             pass
         # Leaving the block kills the workers; joined, their CPU-seconds are counted.
         pool.close()

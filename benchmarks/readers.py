@@ -89,9 +89,9 @@ class Maskloom:
         source, settings = FolderSource(pictures, folder_labels=False), IngestSettings(shard_size=SHARD_SIZE)
         plan = make_plan(source.scan(), settings)
         self._folder.mkdir()
-        commit_plan(self._folder, plan, pictures)
+        commit_plan(self._folder, plan)
         for shard in range(plan.num_shards):
-            write_shard(self._folder, shard)
+            write_shard(self._folder, shard, pictures)
         origin = Origin(
             plan_id=plan.plan_id,
             source=source.describe(),

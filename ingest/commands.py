@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 console = Console(soft_wrap=True)
 
-WorkersOption = Annotated[int, typer.Option(help="Shards written at the same time; 0 takes one per processor core.")]
+WorkersOption = Annotated[
+    int, typer.Option(help="Shards written at the same time; 0 takes one per processor core.", min=0)
+]
 SchedulerOption = Annotated[
     str | None, typer.Option(help="Use this running Dask scheduler (tcp://host:8786) instead of an embedded one.")
 ]
@@ -82,7 +84,11 @@ def ingest(
     opened = open_source(source, columns=_roles(column or []), root=root, labels=labels)
     console.print(f"Source: {opened.describe()}.", highlight=False, markup=False)
     cluster = Cluster(workers=workers or os.cpu_count() or 1, scheduler=scheduler)
-    _print_summary(dataset, run(opened, dataset, settings, cluster=cluster, console=console))
+    manifest = run(opened, dataset, settings, cluster=cluster, console=console)
+    _print_summary(dataset, manifest)
+    if manifest.num_samples == 0:
+        console.print("Nothing was stored: every item was rejected, for the reasons above.", highlight=False)
+        raise typer.Exit(1)
 
 
 def _roles(columns: list[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
@@ -43,34 +44,37 @@ class DaskExecutor:
         else:
             self._client = _connect(scheduler)
 
-    @property
-    def capacity(self) -> int:
-        """Tasks that run at the same time."""
-        return max(1, sum(int(threads) for threads in self._client.nthreads().values()))
-
     def run(self, task: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
         """Run `task` on every tuple of arguments and yield the results as they come, in any order.
 
         Only a few tasks per thread are known to the scheduler at any time, and a finished one is released at once, so
-        that a dying worker never makes Dask run finished work again.
+        that a dying worker never makes Dask run finished work again. Workers that join later are used.
 
         Raises:
-            WorkerLostError: A task killed its worker more often than is allowed.
+            WorkerLostError: A task killed its worker more often than is allowed, or ran out of memory.
         """
         waiting = iter(arguments)
         running = as_completed(raise_errors=False)
-        for _ in range(self.capacity * _WINDOW_PER_THREAD):
-            self._submit_next(running, task, waiting)
+        in_flight = self._submit(running, task, waiting, room=self._window())
         for future in running:
             result = _result(future)
             future.release()
-            self._submit_next(running, task, waiting)
+            in_flight -= 1
+            in_flight += self._submit(running, task, waiting, room=self._window() - in_flight)
             yield result
 
-    def _submit_next(self, running: as_completed, task: Callable[..., Any], waiting: Iterator[tuple[Any, ...]]) -> None:
-        for arguments in waiting:
+    def _window(self) -> int:
+        threads = sum(int(threads) for threads in self._client.nthreads().values())
+        return max(1, threads * _WINDOW_PER_THREAD)
+
+    def _submit(
+        self, running: as_completed, task: Callable[..., Any], waiting: Iterator[tuple[Any, ...]], *, room: int
+    ) -> int:
+        """Hand the next tasks to the scheduler while there is room, and return how many."""
+        taken = list(islice(waiting, max(0, room)))
+        for arguments in taken:
             running.add(self._client.submit(task, *arguments, pure=False))
-            return
+        return len(taken)
 
     def close(self) -> None:
         """Stop the embedded cluster, or leave the running scheduler alone; tasks in flight are cancelled."""
@@ -90,6 +94,10 @@ class DaskExecutor:
 def _result(future: Any) -> Any:  # noqa: ANN401 - a Dask future holds anything
     try:
         return future.result()
+    except MemoryError as error:
+        raise WorkerLostError(
+            f"{future.key} ran out of memory. Finished shards are kept; run the same command with fewer --workers."
+        ) from error
     except KilledWorker as error:
         raise WorkerLostError(
             f"A worker died every time it ran {future.key}: out of memory, or a decoder crashed. "
@@ -127,8 +135,11 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 def _connect(scheduler: str) -> Client:
     try:
-        return Client(scheduler, timeout=_CONNECT_TIMEOUT_S)
+        client = Client(scheduler, timeout=_CONNECT_TIMEOUT_S)
+        client.wait_for_workers(1, timeout=_CONNECT_TIMEOUT_S)
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"No Dask scheduler answers at {scheduler} ({error}). Start one with `dask scheduler`, or leave --scheduler out."
+            f"No Dask scheduler with a worker answers at {scheduler} ({error}). Start them with `dask scheduler` and "
+            "`dask worker`, or leave --scheduler out."
         ) from error
+    return client

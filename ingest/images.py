@@ -48,10 +48,9 @@ _DECODE_ERRORS = (
     KeyError,
     IndexError,
     TypeError,
-    MemoryError,
 )
-_HARMLESS_COMPLAINTS = ("extraneous bytes before marker", "bad ICC marker")
-"""What libjpeg warns of although every pixel is sound: bytes between segments, and an unreadable colour profile."""
+_HARMLESS_COMPLAINTS = ("extraneous bytes before marker", "bad ICC marker", "subsampling level")
+"""What is complained of although every pixel is sound: bytes between segments, a broken profile, rare subsampling."""
 _KNOWN_BUT_REFUSED = {
     b"8BPS": "PSD",
     b"%!PS": "EPS",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -157,11 +156,6 @@ def _plan_id(items: Iterable[RawItem], settings: IngestSettings, software: Mappi
     for item in items:
         state.update(repr(item).encode("utf-8", "surrogateescape"))
     return f"sha256:{state.hexdigest()}"
-
-
-def reject_counts(plan: Plan) -> Counter[str]:
-    """Return how many items the listing alone rejects, by reason."""
-    return Counter(planned.item.problem[0].value for planned in plan.items if planned.item.problem is not None)
 
 
 def metadata_json(item: RawItem) -> bytes | None:

@@ -50,22 +50,21 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanHeader:
-    """What a shard task needs besides its items: identity, settings, declared fields, and where the source is."""
+    """What a shard task needs besides its items: identity, settings and declared fields."""
 
     plan_id: str
     settings: IngestSettings
     fields: tuple[str, ...]
-    root: Path
 
 
-def commit_plan(dataset: Path, plan: Plan, source_root: Path) -> None:
+def commit_plan(dataset: Path, plan: Plan) -> None:
     """Write the plan unless it is there; one shard is one record batch.
 
     Raises:
         PlanMismatchError: The folder holds another plan; the message says what differs.
         StorageError: The folder cannot be written.
     """
-    if not create_if_absent(dataset, dataset / PLAN, _serialise(plan, source_root)):
+    if not create_if_absent(dataset, dataset / PLAN, _serialise(plan)):
         require_same_plan(dataset, plan)
 
 
@@ -80,13 +79,12 @@ def require_same_plan(dataset: Path, plan: Plan) -> None:
         raise PlanMismatchError(_explain(dataset, metadata, plan))
 
 
-def _serialise(plan: Plan, source_root: Path) -> bytes:
+def _serialise(plan: Plan) -> bytes:
     metadata = {
         "plan_id": plan.plan_id,
         "settings": json.dumps(plan.settings.to_json(), sort_keys=True),
         "software": json.dumps(dict(plan.software), sort_keys=True),
         "fields": json.dumps(plan.fields),
-        "root": str(source_root.resolve()),
         "listing": listing_digest(plan),
         "items": str(len(plan.items)),
     }
@@ -127,7 +125,6 @@ def read_plan_header(dataset: Path) -> PlanHeader:
         plan_id=metadata["plan_id"],
         settings=IngestSettings.from_json(json.loads(metadata["settings"])),
         fields=tuple(json.loads(metadata["fields"])),
-        root=Path(metadata["root"]),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -104,7 +103,7 @@ def precompute(dataset: Dataset, spec: TargetSpec, *, cluster: Cluster, console:
 
 def write_targets(root: Path, spec: TargetSpec, shard: int) -> int:
     """Compute and store the target of one shard; all a worker ever runs. Returns the number of samples."""
-    dataset = _open_dataset(root)
+    dataset = Dataset.open(root)
     return write_target_shard(dataset, spec, shard, _blocks(dataset, spec, shard))
 
 
@@ -193,8 +192,3 @@ def _worse(worst: Parity, fresh: npt.NDArray[np.float32], stored: npt.NDArray[np
         cosine=min(worst.cosine, float(cosines.min())),
         difference=max(worst.difference, float(np.abs(fresh - stored).max())),
     )
-
-
-@lru_cache(maxsize=4)
-def _open_dataset(root: Path) -> Dataset:
-    return Dataset.open(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections import defaultdict
@@ -15,7 +16,22 @@ from ingest.plan import PlannedItem
 from ingest.rejection import Rejection
 from ingest.settings import Limits
 from ingest.sources.table import read_cells
+from shards.errors import SourceError
 from shards.schema import RejectReason
+
+_MACHINE_FAULTS = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
+        errno.ENODEV,
+        errno.EHOSTDOWN,
+    }
+)
+"""What the operating system says when it cannot read anything: no file is at fault, and none may be rejected."""
 
 
 class RawBytes:
@@ -27,10 +43,14 @@ class RawBytes:
         root: Folder that all URIs are relative to.
         planned: The shard's items.
         limits: Most bytes of a part.
+
+    Raises:
+        SourceError: The source cannot be read at all; the same in `read`.
     """
 
     def __init__(self, root: Path, planned: Iterable[PlannedItem], limits: Limits) -> None:
         self._root = root
+        self._require_root()
         self._max_bytes = {
             "image": limits.image_bytes,
             "text": limits.text_bytes,
@@ -59,12 +79,30 @@ class RawBytes:
             return self._cell(part)
         return self._file(part)
 
+    def _require_root(self) -> None:
+        if not self._root.is_dir():
+            raise SourceError(
+                f"The source folder {self._root} is not there. Mount it, or name where it is now, and run the same command: "
+                "nothing was rejected for it."
+            )
+
+    def _require_readable(self, error: OSError) -> None:
+        self._require_root()
+        if error.errno in _MACHINE_FAULTS:
+            raise SourceError(
+                f"The source {self._root} cannot be read at present: {error.strerror}. Nothing was rejected for it; run the "
+                "same command again when it can."
+            ) from error
+
     def _column(self, uri: str, column: str, modified_ns: int, rows: list[int]) -> dict[int, bytes | None]:
         """Return the cells of a table, or none if it is not the table that was listed."""
         path = self._root / uri
         try:
             return read_cells(path, column, rows) if path.stat().st_mtime_ns == modified_ns else {}
-        except (OSError, pa.ArrowException, KeyError):
+        except OSError as error:
+            self._require_readable(error)
+            return {}
+        except (pa.ArrowException, KeyError):
             return {}
 
     def _cell(self, part: Part) -> bytes:
@@ -79,8 +117,10 @@ class RawBytes:
         try:
             descriptor = os.open(self._root / part.uri, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
+            self._require_root()
             raise Rejection(RejectReason.MISSING_FILE, f"{part.uri} was listed but is gone") from None
         except OSError as error:
+            self._require_readable(error)
             raise Rejection(RejectReason.UNREADABLE_FILE, f"{part.uri}: {error.strerror}") from error
         try:
             status = os.fstat(descriptor)
@@ -90,6 +130,7 @@ class RawBytes:
                 raise Rejection(RejectReason.CHANGED_FILE, f"{part.uri} has changed since it was listed")
             data = os.pread(descriptor, part.size + (part.offset < 0), max(part.offset, 0))
         except OSError as error:
+            self._require_readable(error)
             raise Rejection(RejectReason.UNREADABLE_FILE, f"{part.uri}: {error.strerror}") from error
         finally:
             os.close(descriptor)

@@ -16,10 +16,11 @@ from ingest.progress import Reporter
 from ingest.settings import IngestSettings
 from ingest.shard_task import write_shard
 from ingest.sources import Source
-from shards.errors import PlanMismatchError
+from ingest.sources.folder import FolderSource
+from shards.errors import PlanMismatchError, SourceError
 from shards.manifest import MANIFEST, Manifest, Origin, load_manifest, seal
 from shards.receipt import Receipt, committed_shards, read_receipt
-from shards.storage import make_folder
+from shards.storage import make_folder, printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +39,23 @@ def ingest(source: Source, dataset: Path, settings: IngestSettings, *, cluster: 
         PlanMismatchError: The folder holds another dataset, or source or settings have changed since it was begun.
         StorageError: The output cannot be written; what is finished is kept.
     """
+    _require_outside(dataset, source)
     with Reporter(console, "Scanning", None) as reporter:
         plan = make_plan(_counted(source.scan(), reporter), settings)
     if (dataset / MANIFEST).exists():
         return _finished(dataset, plan)
     make_folder(dataset)
-    commit_plan(dataset, plan, source.root)
-    _write_missing(dataset, plan, cluster, console)
+    commit_plan(dataset, plan)
+    _write_missing(dataset, plan, source.root.resolve(), cluster, console)
     return seal(dataset, _origin(source, plan))
+
+
+def _require_outside(dataset: Path, source: Source) -> None:
+    if isinstance(source, FolderSource) and dataset.resolve().is_relative_to(source.root.resolve()):
+        raise SourceError(
+            f"The dataset {dataset} would lie inside its own source {source.root}, and its files would count as raw input. "
+            "Choose a folder outside."
+        )
 
 
 def _counted(items: Iterator[RawItem], reporter: Reporter) -> Iterator[RawItem]:
@@ -66,7 +76,7 @@ def _finished(dataset: Path, plan: Plan) -> Manifest:
     return manifest
 
 
-def _write_missing(dataset: Path, plan: Plan, cluster: Cluster, console: Console) -> None:
+def _write_missing(dataset: Path, plan: Plan, source_root: Path, cluster: Cluster, console: Console) -> None:
     done = committed_shards(dataset)
     missing = [shard for shard in range(plan.num_shards) if shard not in done]
     with Reporter(console, "Ingesting", len(plan.items)) as reporter:
@@ -74,7 +84,7 @@ def _write_missing(dataset: Path, plan: Plan, cluster: Cluster, console: Console
         if not missing:
             return
         with DaskExecutor(workers=min(cluster.workers, len(missing)), scheduler=cluster.scheduler) as executor:
-            for receipt in executor.run(write_shard, ((dataset.resolve(), shard) for shard in missing)):
+            for receipt in executor.run(write_shard, ((dataset.resolve(), shard, source_root) for shard in missing)):
                 reporter.advance(_size(receipt), sum(receipt.rejects.values()))
 
 
@@ -85,11 +95,11 @@ def _size(receipt: Receipt) -> int:
 def _origin(source: Source, plan: Plan) -> Origin:
     return Origin(
         plan_id=plan.plan_id,
-        source=source.describe(),
+        source=printable(source.describe()),
         settings=plan.settings.to_json(),
         software=plan.software,
         classes=plan.classes,
         num_items=len(plan.items),
         num_shards=plan.num_shards,
-        ignored=dict(sorted(source.ignored.items())),
+        ignored={printable(what): count for what, count in sorted(source.ignored.items())},
     )

@@ -36,17 +36,19 @@ class _Encoded:
         self.facts |= facts
 
 
-def write_shard(dataset: Path, shard: int) -> Receipt:
-    """Write shard number `shard` of the plan in the folder `dataset`, and return the receipt that counts.
+def write_shard(dataset: Path, shard: int, source_root: Path) -> Receipt:
+    """Write shard number `shard` of the plan in `dataset` from the files below `source_root`, and return its receipt.
 
     It depends on nothing but the plan and the raw files, and gives the same bytes every time.
 
     Raises:
-        StorageError: The output cannot be written. Raw input never raises: what cannot be stored is a counted reject.
+        StorageError: The output cannot be written.
+        SourceError: The machine cannot read the source at all (it is not mounted, too many files are open): nothing is
+            rejected for that. A file that is at fault itself never raises, it is a counted reject.
     """
     header = read_plan_header(dataset)
     planned = list(read_planned_items(dataset, shard))
-    raw = RawBytes(header.root, planned, header.settings.limits)
+    raw = RawBytes(source_root, planned, header.settings.limits)
     with ShardWriter(dataset, shard=shard, plan_id=header.plan_id, fields=header.fields) as writer:
         for entry in planned:
             _store(writer, entry, raw, header)
@@ -87,6 +89,8 @@ def _encode(entry: PlannedItem, raw: RawBytes, settings: IngestSettings) -> _Enc
         except Rejection as rejection:
             where = part.uri or f"the {part.field}"
             raise Rejection(rejection.reason, f"{where}: {rejection.detail}") from rejection
+        except MemoryError:
+            raise  # the machine's shortage, not the file's fault
         except Exception as error:
             # Decoders fail on hostile bytes in ways that nobody lists: the file is refused by name, the shard goes on.
             detail = f"{part.uri or part.field}: {type(error).__name__}: {error}"

@@ -26,13 +26,19 @@ def store_text(data: bytes) -> bytes:
 
 
 def store_metadata(data: bytes) -> bytes:
-    """Return a metadata record as it is, once it is known to be JSON.
+    """Return a metadata record as it is, once it is known to be a JSON object in UTF-8.
 
     Raises:
-        Rejection: It is not.
+        Rejection: It is not, or holds NaN or infinities, which JSON does not have.
     """
     try:
-        json.loads(data)
+        record = json.loads(data.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Rejection(RejectReason.BAD_TEXT_ENCODING, f"the metadata is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise Rejection(RejectReason.BAD_TEXT_ENCODING, f"the metadata is {type(record).__name__}, not a JSON object")
     return data
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")

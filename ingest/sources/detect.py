@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ingest.sources import Source
-from ingest.sources.folder import FolderSource, has_class_folders
+from ingest.sources.folder import FolderSource, has_class_folders, is_field_file
 from ingest.sources.table import SUFFIXES, TableSource
 from ingest.sources.webdataset import WebdatasetSource
 from shards.errors import SourceError, did_you_mean
@@ -42,9 +42,19 @@ def open_source(path: Path, *, columns: Mapping[str, str], root: Path | None, la
         raise SourceError(f"--column is for tables ({', '.join(SUFFIXES)}), but {path} is a folder.")
     tars = list(path.glob("*.tar"))
     if tars:
+        _require_only_tars(path)
         return WebdatasetSource(path, tars)
     by_folder = labels is FolderLabels.FOLDER or (labels is FolderLabels.AUTO and has_class_folders(path))
     return FolderSource(path, folder_labels=by_folder)
+
+
+def _require_only_tars(path: Path) -> None:
+    others = sorted(entry.name for entry in path.iterdir() if is_field_file(entry))
+    if others:
+        raise SourceError(
+            f"{path} holds both tars and files of its own ({others[0]} and {len(others) - 1} more). Is it a folder of "
+            "files, or a WebDataset? Move one kind elsewhere, or point at one .tar."
+        )
 
 
 def _open_file(path: Path, *, columns: Mapping[str, str], root: Path | None) -> Source:

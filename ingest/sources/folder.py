@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ingest.items import Part, RawItem
+from ingest.labels import MAX_LABEL_BYTES, Problem, parse_label
 from shards.errors import SourceError
 from shards.schema import RejectReason
 
@@ -18,7 +19,6 @@ EXTENSIONS = {
     "label": ("cls", "label"),
 }
 _FIELD_OF = {extension: field for field, extensions in EXTENSIONS.items() for extension in extensions}
-_MAX_LABEL_BYTES = 256
 
 
 class FolderSource:
@@ -99,18 +99,9 @@ class FolderSource:
         status = (self.root / path).stat()
         return Part(field=field, uri=path.as_posix(), size=status.st_size, modified_ns=status.st_mtime_ns)
 
-    def _read_label(self, path: Path) -> tuple[str | None, tuple[RejectReason, str] | None]:
-        data = (self.root / path).read_bytes()[: _MAX_LABEL_BYTES + 1]
-        try:
-            label = data.decode().strip()
-        except UnicodeDecodeError:
-            label = ""
-        if not label or len(data) > _MAX_LABEL_BYTES or "\n" in label:
-            return None, (
-                RejectReason.INVALID_LABEL,
-                f"{path.name} should hold one line of UTF-8, at most {_MAX_LABEL_BYTES} bytes",
-            )
-        return label, None
+    def _read_label(self, path: Path) -> tuple[str | None, Problem | None]:
+        with (self.root / path).open("rb") as file:
+            return parse_label(file.read(MAX_LABEL_BYTES + 1), path.name)
 
     def _label_of(self, folder: Path) -> str | None:
         return folder.name if self._folder_labels and folder.name else None
@@ -141,6 +132,11 @@ def _stem(name: str) -> str:
 
 def _extension(name: str) -> str:
     return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def is_field_file(path: Path) -> bool:
+    """Tell whether a file would be a field of an item."""
+    return path.is_file() and _extension(path.name) in _FIELD_OF
 
 
 def has_class_folders(root: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.items import Part, RawItem
@@ -18,6 +20,8 @@ from shards.errors import SourceError, did_you_mean
 from shards.schema import RejectReason
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+_BATCH_ROWS = 256
 
 KNOWN_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "image": ("image", "image_path", "img", "path", "file", "file_name", "filename", "filepath", "jpg", "png"),
@@ -87,7 +91,8 @@ class TableSource:
 
     def _cell(self, row: Mapping[str, Any], role: str) -> Any:  # noqa: ANN401 - a table holds anything
         column = self._roles.get(role)
-        return None if column is None else row.get(column)
+        value = None if column is None else row.get(column)
+        return None if isinstance(value, float) and math.isnan(value) else value
 
     def _image_part(self, number: int, value: Any) -> tuple[Part | None, tuple[RejectReason, str] | None]:  # noqa: ANN401
         if isinstance(value, _Cell):
@@ -228,9 +233,10 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     The layout of Hugging Face datasets, a struct of `bytes` and `path`, counts as bytes.
     """
     try:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
-            columns = {name: _light_column(batch.column(name)) for name in batch.schema.names}
-            yield from (dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True))
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                columns = {name: _light_column(batch.column(name)) for name in batch.schema.names}
+                yield from (dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True))
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{path} is damaged: {error}.") from error
 
@@ -239,7 +245,7 @@ def _light_column(column: pa.Array) -> list[Any]:
     if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
         column = column.field("bytes")
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        return [_Cell(len(value)) if value is not None else None for value in column.to_pylist()]
+        return [None if size is None else _Cell(size) for size in pc.binary_length(column).to_pylist()]
     return list(column.to_pylist())
 
 
@@ -251,15 +257,26 @@ def read_cells(path: Path, column: str, rows: list[int]) -> dict[int, bytes | No
         column: Its column of bytes, or of structs with a member `bytes`.
         rows: Row numbers, in any order.
     """
-    file = pq.ParquetFile(path)
+    wanted = set(rows)
     cells: dict[int, bytes | None] = {}
-    start = 0
-    for group in range(file.num_row_groups):
-        end = start + file.metadata.row_group(group).num_rows
-        wanted = [row for row in rows if start <= row < end]
-        if wanted:
-            values = file.read_row_group(group, columns=[column]).column(0).combine_chunks()
-            values = values.field("bytes") if pa.types.is_struct(values.type) else values
-            cells |= {row: values[row - start].as_py() for row in wanted}
-        start = end
+    with pq.ParquetFile(path) as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            if any(start <= row < end for row in rows):
+                cells |= _group_cells(file, group, column, first=start, wanted=wanted)
+            start = end
+    return cells
+
+
+def _group_cells(
+    file: pq.ParquetFile, group: int, column: str, *, first: int, wanted: set[int]
+) -> dict[int, bytes | None]:
+    """Read the wanted cells of one row group, a small batch at a time."""
+    cells: dict[int, bytes | None] = {}
+    for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=[column]):
+        values = batch.column(0)
+        values = values.field("bytes") if pa.types.is_struct(values.type) else values
+        cells |= {first + place: values[place].as_py() for place in range(len(values)) if first + place in wanted}
+        first += len(values)
     return cells

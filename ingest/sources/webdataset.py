@@ -9,15 +9,15 @@ from pathlib import Path
 from tarfile import TarInfo
 
 from ingest.items import Part, RawItem
+from ingest.labels import MAX_LABEL_BYTES, Problem, parse_label
 from ingest.sources.folder import EXTENSIONS
 from shards.errors import SourceError
 from shards.schema import RejectReason
-from shards.tar import TarMember, iterate_members
+from shards.tar import TarMember, iterate_members, split_member_name
 
 _FIELD_OF = {extension: field for field, extensions in EXTENSIONS.items() for extension in extensions} | {
     "json": "metadata"
 }
-_MAX_LABEL_BYTES = 256
 
 
 class WebdatasetSource:
@@ -46,7 +46,7 @@ class WebdatasetSource:
         """List the items, tar by tar, in the order of the archives."""
         for tar in self._tars:
             status = tar.stat()
-            for key, members in groupby(iterate_members(tar), key=lambda member: _split(member.name)[0]):
+            for key, members in groupby(iterate_members(tar), key=lambda member: split_member_name(member.name)[0]):
                 regular = list(self._regular(members))
                 if regular:
                     yield self._item(tar, status.st_mtime_ns, key, regular)
@@ -63,7 +63,7 @@ class WebdatasetSource:
         parts: dict[str, Part] = {}
         problem = None
         for member in members:
-            extension = _split(member.name)[1]
+            extension = split_member_name(member.name)[1]
             field = _FIELD_OF.get(extension)
             if field is None:
                 self.ignored[f".{extension}"] += 1
@@ -82,23 +82,7 @@ class WebdatasetSource:
             problem=problem or label_problem,
         )
 
-    def _read_label(self, part: Part) -> tuple[str | None, tuple[RejectReason, str] | None]:
+    def _read_label(self, part: Part) -> tuple[str | None, Problem | None]:
         with (self.root / part.uri).open("rb") as file:
             file.seek(part.offset)
-            data = file.read(min(part.size, _MAX_LABEL_BYTES))
-        try:
-            label = data.decode().strip()
-        except UnicodeDecodeError:
-            label = ""
-        if not label or part.size > _MAX_LABEL_BYTES:
-            return None, (
-                RejectReason.INVALID_LABEL,
-                f"{part.uri}: a label should be at most {_MAX_LABEL_BYTES} bytes of UTF-8",
-            )
-        return label, None
-
-
-def _split(name: str) -> tuple[str, str]:
-    folder, _, base = name.rpartition("/")
-    stem, _, extension = base.partition(".")
-    return (f"{folder}/{stem}" if folder else stem), extension.lower()
+            return parse_label(file.read(min(part.size, MAX_LABEL_BYTES + 1)), part.uri)

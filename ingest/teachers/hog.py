@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pipelines.transforms.hog import hog
-from pipelines.transforms.image import normalise
+from pipelines.transforms.hog import BINS, CELLS_PER_SIDE, patch_hog
 from shards.errors import SettingsError
 
-_CHANNELS, _BINS, _CELLS_PER_SIDE = 3, 9, 2
+_CHANNELS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +30,12 @@ class Teacher:
         Raises:
             SettingsError: Patches do not tile the views, or cells the patches.
         """
-        if self.patch < _CELLS_PER_SIDE or self.patch % _CELLS_PER_SIDE or self.size % self.patch:
+        if self.patch < CELLS_PER_SIDE or self.patch % CELLS_PER_SIDE or self.size % self.patch:
             raise SettingsError(
                 f"HOG of patches of {self.patch} pixels in views of {self.size} was asked for; "
                 "give a patch that is even and a divisor of the size."
             )
-        return (self.size // self.patch) ** 2, _CHANNELS * _BINS * _CELLS_PER_SIDE**2
+        return (self.size // self.patch) ** 2, _CHANNELS * BINS * CELLS_PER_SIDE**2
 
     @property
     def preprocessing(self) -> str:
@@ -50,4 +49,4 @@ class Teacher:
 
     def compute(self, images: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch tokens values"]:
         """Return the HOG of every patch."""
-        return hog(normalise(images), patch=self.patch, cell=self.patch // _CELLS_PER_SIDE)
+        return patch_hog(images, patch=self.patch)

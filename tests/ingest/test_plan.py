@@ -138,25 +138,25 @@ def test_a_plan_comes_back_from_its_file_shard_by_shard(tmp_path: Path) -> None:
         *(item(f"i{n}") for n in range(7)),
     ]
     plan = make_plan(items, IngestSettings(shard_size=4))
-    commit_plan(tmp_path, plan, tmp_path)
+    commit_plan(tmp_path, plan)
     assert [entry for shard in range(3) for entry in read_planned_items(tmp_path, shard)] == plan.items
     header = read_plan_header(tmp_path)
     assert (header.plan_id, header.settings, header.fields) == (plan.plan_id, plan.settings, plan.fields)
 
 
 def test_the_same_plan_may_be_committed_again(tmp_path: Path) -> None:
-    commit_plan(tmp_path, plan_of(5), tmp_path)
+    commit_plan(tmp_path, plan_of(5))
     before = (tmp_path / "plan.arrow").read_bytes()
-    commit_plan(tmp_path, plan_of(5), tmp_path)
+    commit_plan(tmp_path, plan_of(5))
     assert (tmp_path / "plan.arrow").read_bytes() == before
 
 
 def test_another_plan_is_refused_with_what_has_changed(tmp_path: Path) -> None:
-    commit_plan(tmp_path, plan_of(5), tmp_path)
+    commit_plan(tmp_path, plan_of(5))
     with pytest.raises(PlanMismatchError, match=r"\(image_size: None -> 64; seed: 0 -> 2\)"):
-        commit_plan(tmp_path, plan_of(5, image_size=64, seed=2), tmp_path)
+        commit_plan(tmp_path, plan_of(5, image_size=64, seed=2))
     with pytest.raises(PlanMismatchError, match="the source: 5 items listed then, 6 now"):
-        commit_plan(tmp_path, plan_of(6), tmp_path)
+        commit_plan(tmp_path, plan_of(6))
 
 
 @pytest.mark.parametrize("is_finished", [True, False])

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import resource
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +21,7 @@ from ingest.settings import IngestSettings
 from ingest.shard_task import write_shard
 from ingest.sources.detect import FolderLabels, open_source
 from shards.dataset import Dataset
-from shards.errors import StorageError
+from shards.errors import SourceError, StorageError
 from shards.manifest import Manifest
 from shards.receipt import committed_shards, read_receipt
 from shards.verify import verify
@@ -108,7 +110,7 @@ def test_an_output_that_cannot_be_written_is_refused_by_name(
 
 def planned(raw: Path, out: Path) -> None:
     source = open_source(raw, columns={}, root=None, labels=FolderLabels.AUTO)
-    commit_plan(out, make_plan(source.scan(), IngestSettings()), source.root)
+    commit_plan(out, make_plan(source.scan(), IngestSettings()))
 
 
 def test_files_that_change_between_plan_and_task_are_rejected_each_with_its_reason(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_files_that_change_between_plan_and_task_are_rejected_each_with_its_reas
     (raw / "3.jpg").symlink_to(raw / "5.jpg")
     (raw / "4.jpg").unlink()
     os.mkfifo(raw / "4.jpg")
-    receipt = write_shard(out, 0)
+    receipt = write_shard(out, 0, raw)
     assert receipt.samples == 1
     assert receipt.rejects == {"changed_file": 2, "missing_file": 1, "unreadable_file": 2}
 
@@ -142,7 +144,7 @@ def test_a_table_that_changes_between_plan_and_task_rejects_its_rows(
     os.utime(path, ns=(1, 1))
     planned(path, out)
     change(path)
-    assert write_shard(out, 0).rejects == {reason: 2}
+    assert write_shard(out, 0, tmp_path).rejects == {reason: 2}
 
 
 def test_a_source_of_nothing_but_rejects_is_a_sound_empty_dataset(tmp_path: Path, run_ingest: Run) -> None:
@@ -204,3 +206,74 @@ def test_numbers_of_samples_by_label_survive_the_chain(tmp_path: Path, run_inges
     run_ingest(captioned_folder(tmp_path / "raw", 21), tmp_path / "out")
     labels = [sample.facts["label"] for sample in stored(tmp_path / "out").values()]
     assert sorted(labels) == sorted(number % 7 for number in range(21))
+
+
+def test_a_source_that_was_moved_between_two_attempts_is_ingested_from_where_it_is_now(
+    tmp_path: Path, run_ingest: Run
+) -> None:
+    raw, out = write_files(tmp_path / "raw", {f"{n}.jpg": jpeg(n) for n in range(4)}), tmp_path / "out"
+    planned(raw, out)
+    moved = raw.rename(tmp_path / "moved")
+    manifest = run_ingest(moved, out)
+    assert (manifest.num_samples, manifest.num_rejects) == (4, 0)
+
+
+def test_a_source_that_is_gone_rejects_nothing(tmp_path: Path) -> None:
+    raw, out = write_files(tmp_path / "raw", {"0.jpg": jpeg(0)}), tmp_path / "out"
+    planned(raw, out)
+    with pytest.raises(SourceError, match=r"is not there.*nothing was rejected"):
+        write_shard(out, 0, tmp_path / "unmounted")
+
+
+@pytest.mark.parametrize("fault", [errno.EMFILE, errno.ESTALE])
+def test_a_fault_of_the_machine_rejects_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int) -> None:
+    raw, out = write_files(tmp_path / "raw", {"0.jpg": jpeg(0)}), tmp_path / "out"
+    planned(raw, out)
+
+    def refuse(*_: object) -> int:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr("ingest.raw_bytes.os.open", refuse)
+    with pytest.raises(SourceError, match="cannot be read at present"):
+        write_shard(out, 0, raw)
+
+
+def test_running_out_of_memory_rejects_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, out = write_files(tmp_path / "raw", {"0.jpg": jpeg(0)}), tmp_path / "out"
+    planned(raw, out)
+
+    def exhaust(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ingest.shard_task.store_image", exhaust)
+    with pytest.raises(MemoryError):
+        write_shard(out, 0, raw)
+
+
+def test_an_extension_that_is_not_utf_8_does_not_keep_the_dataset_from_being_sealed(
+    tmp_path: Path, run_ingest: Run
+) -> None:
+    raw = write_files(tmp_path / "raw", {"0.jpg": jpeg(0)})
+    (raw / os.fsdecode(b"x.\xff")).write_bytes(b"")
+    assert run_ingest(raw, tmp_path / "out").ignored == {".?": 1}
+
+
+def test_a_dataset_inside_its_own_source_is_refused(tmp_path: Path, run_ingest: Run) -> None:
+    raw = write_files(tmp_path / "raw", {"0.jpg": jpeg(0)})
+    with pytest.raises(SourceError, match="inside its own source"):
+        run_ingest(raw, raw / "dataset")
+
+
+def test_tars_beside_pictures_are_not_taken_for_a_webdataset(tmp_path: Path) -> None:
+    raw = write_files(tmp_path / "raw", {"0.jpg": jpeg(0), "backup.tar": b""})
+    with pytest.raises(SourceError, match="holds both tars and files"):
+        open_source(raw, columns={}, root=None, labels=FolderLabels.AUTO)
+
+
+def test_a_parquet_file_of_many_row_groups_gives_every_cell(tmp_path: Path, run_ingest: Run) -> None:
+    path = tmp_path / "t.parquet"
+    data = [jpeg(number) for number in range(9)]
+    pq.write_table(pa.table({"image": data}), path, row_group_size=2)
+    assert run_ingest(path, tmp_path / "out", shard_size=4).num_samples == 9
+    dataset = Dataset.open(tmp_path / "out")
+    assert {sample.fields["image"] for sample in dataset.read(np.arange(9), ["image"])} == set(data)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from ingest.items import Part
@@ -39,14 +41,16 @@ def test_captions_that_are_none_are_refused_with_the_reason(raw: bytes, reason: 
     assert caught.value.reason == reason
 
 
-def test_a_caption_that_is_too_long_is_refused() -> None:
-    raw = RawBytes(None, [], Limits(text_bytes=5))  # type: ignore[arg-type]
+def test_a_caption_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    raw = RawBytes(tmp_path, [], Limits(text_bytes=5))
     assert raw.read(Part(field="text", inline=b"12345")) == b"12345"
     with pytest.raises(Rejection, match="too_many_bytes: text: 6 bytes, the limit is 5"):
         raw.read(Part(field="text", inline=b"123456"))
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"\xff", b"[" * 100_000, b"[1]", b'{"a": NaN}', '{"a": 1}'.encode("utf-16")]
+)
 def test_metadata_that_is_no_json_is_refused(raw: bytes) -> None:
     with pytest.raises(Rejection, match="bad_text_encoding"):
         store_metadata(raw)

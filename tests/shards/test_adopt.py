@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from shards.adopt import adopt
 from shards.dataset import Dataset
@@ -243,3 +244,29 @@ def test_a_sample_without_some_fields_is_kept(tmp_path: Path) -> None:
     _, second = dataset.read(np.arange(2), ("image", "text", "label"))
     assert set(second.fields) == {"image"}
     assert dataset.column(np.arange(2), "label").tolist() == [0, -1]
+
+
+def test_a_key_that_an_earlier_tar_has_taken_is_rejected(tmp_path: Path) -> None:
+    tar(tmp_path / "0.tar", sample("a", 1))
+    tar(tmp_path / "1.tar", sample("a", 2) + sample("b", 3))
+    adopt(tmp_path)
+    assert sorted(stored_keys(tmp_path)) == ["a", "b"]
+    assert rejects(tmp_path, 1) == {"a": ("duplicate_member", "key 'a' occurs in an earlier tar")}
+
+
+def test_a_picture_that_a_reader_would_not_take_is_rejected(tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(picture, format="GIF")
+    tar(tmp_path / "0.tar", [("a.jpg", picture.getvalue()), *sample("b")])
+    adopt(tmp_path)
+    assert stored_keys(tmp_path) == ["b"]
+    assert rejects(tmp_path)["a"][0] == "corrupt_image"
+
+
+def test_a_shard_table_that_points_outside_the_folder_is_refused(foreign: Path) -> None:
+    adopt(foreign)
+    dataset = Dataset.open(foreign)
+    table = foreign / dataset.manifest.shards.path
+    table.write_bytes(table.read_bytes().replace(b"train-0000.tar", b"/../../etc.tar"))
+    with pytest.raises(DatasetError, match="outside its dataset folder"):
+        Dataset.open(foreign).read(np.array([0]), ["image"])

@@ -36,7 +36,9 @@ def test_what_a_killed_writer_leaves_is_garbage(dataset_root: Path) -> None:
     assert find_garbage(dataset_root, older_than_s=3600) == sorted([left, *orphans])
 
 
-def test_files_of_a_shard_without_a_receipt_are_garbage_and_can_be_made_again(dataset_root: Path) -> None:
+def test_files_of_a_shard_without_a_receipt_are_garbage_and_can_be_made_again(
+    dataset_root: Path, pictures: Path
+) -> None:
     receipt = receipt_path(dataset_root, 1)
     content = receipt.read_bytes()
     receipt.unlink()
@@ -45,7 +47,7 @@ def test_files_of_a_shard_without_a_receipt_are_garbage_and_can_be_made_again(da
     assert {path.name[:7] for path in garbage} == {"000001-"}
     for path in garbage:
         path.unlink()
-    write_shard(dataset_root, 1)
+    write_shard(dataset_root, 1, pictures)
     assert receipt.read_bytes() == content
     assert all(path.exists() for path in garbage)
 

@@ -84,18 +84,18 @@ def test_index_offsets_point_at_the_payloads(sealed: Path) -> None:
         assert reader.fact(row, "label.offset") == offsets[f"{key}.cls"]
 
 
-def test_racing_writers_of_a_shard_leave_one_receipt_and_the_same_bytes(dataset_root: Path) -> None:
+def test_racing_writers_of_a_shard_leave_one_receipt_and_the_same_bytes(dataset_root: Path, pictures: Path) -> None:
     before = {path: path.read_bytes() for path in dataset_root.rglob("*") if path.is_file()}
     receipt_path(dataset_root, 1).unlink()
     with ThreadPoolExecutor(4) as threads:
-        receipts = list(threads.map(lambda _: write_shard(dataset_root, 1), range(4)))
+        receipts = list(threads.map(lambda _: write_shard(dataset_root, 1, pictures), range(4)))
     assert all(receipt == receipts[0] for receipt in receipts)
     assert {path: path.read_bytes() for path in dataset_root.rglob("*") if path.is_file()} == before
 
 
-def test_a_finished_shard_is_not_replaced_by_a_later_writer(dataset_root: Path) -> None:
+def test_a_finished_shard_is_not_replaced_by_a_later_writer(dataset_root: Path, pictures: Path) -> None:
     before = receipt_path(dataset_root, 0).read_bytes()
-    assert write_shard(dataset_root, 0).to_json() == before == receipt_path(dataset_root, 0).read_bytes()
+    assert write_shard(dataset_root, 0, pictures).to_json() == before == receipt_path(dataset_root, 0).read_bytes()
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
