@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -18,56 +19,83 @@ from pathlib import Path
 EXAMPLES = Path(__file__).parent
 IMAGE_SIZE, PATCH = 64, 8
 NUM_SCENES = 1000
-MODEL = (
-    f"--size tiny --set modalities.image.size={IMAGE_SIZE} --set modalities.image.patch={PATCH} --set model.depth=6 "
-    "--batch 64 --set training.base_lr=1e-3"
-)
+SHAPE = ("--set", f"modalities.image.size={IMAGE_SIZE}", "--set", f"modalities.image.patch={PATCH}")
+MODEL = ("--size", "tiny", *SHAPE, "--set", "model.depth=6", "--batch", 64, "--set", "training.base_lr=1e-3")
 
 
-def run(command: str) -> None:
-    """Print a command line of maskloom and run it; stop the demo if it fails."""
-    print(f"\n$ {command}", flush=True)
-    program, *arguments = shlex.split(command)
+def run(*words: object) -> None:
+    """Print a command line of maskloom or of python and run it; stop the demo if it fails."""
+    program, *arguments = map(str, words)
+    print(f"\n$ {shlex.join([program, *arguments])}", flush=True)
     start = [sys.executable] if program == "python" else [sys.executable, "-m", program]
     status = subprocess.run([*start, *arguments], check=False).returncode
     if status:
         sys.exit(status)
 
 
-def make_sample_data(folder: Path) -> tuple[Path, Path]:
-    """Make the small world and the photographs unless they are there; return their folders."""
-    world, photographs = folder / "world", folder / "pictures"
-    if not world.exists():
-        run(f"python {EXAMPLES / 'world.py'} {world} --scenes {NUM_SCENES} --modalities image,text,label")
-    if not photographs.exists():
-        run(f"python {EXAMPLES / 'photographs.py'} {photographs}")
-    return world, photographs
+def make_once(folder: Path, script: str, *options: object) -> Path:
+    """Let a script of this folder write a folder, unless it is there; an interrupted writing is begun again."""
+    if not folder.exists():
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        run("python", EXAMPLES / script, unfinished, *options)
+        print(f"$ {shlex.join(['mv', str(unfinished), str(folder)])}", flush=True)
+        unfinished.rename(folder)
+    return folder
+
+
+def sample_data(out: Path) -> Path:
+    """Make the small world and the photographs, look at the photographs, and return the folder of the world."""
+    world = make_once(out / "raw" / "world", "world.py", "--scenes", NUM_SCENES, "--modalities", "image,text,label")
+    photographs = make_once(out / "raw" / "pictures", "photographs.py")
+    run("maskloom", "ingest", photographs, out / "pictures")
+    run("maskloom", "inspect", out / "pictures")
+    return world
+
+
+def learn(source: Path, out: Path) -> tuple[Path, Path]:
+    """Take a folder of pictures all the way; return the folders of the two runs."""
+    dataset, pixels, hog = out / "dataset", out / "mae", out / "maskfeat"
+    decoder, stored = ("--set", "model.decoder_depth=1"), ("--set", "targets.hog.source=stored")
+    run("maskloom", "ingest", source, dataset, "--image-size", 96)
+    run("maskloom", "inspect", dataset)
+    run("maskloom", "verify", dataset)
+    run(
+        "maskloom",
+        "targets",
+        dataset,
+        "--teacher",
+        "hog",
+        "--size",
+        IMAGE_SIZE,
+        "--set",
+        f"patch={PATCH}",
+        "--views",
+        4,
+    )
+    run("maskloom", "train", "mae", "--data", dataset, "--out", pixels, *MODEL, *decoder, "--steps", 500)
+    run("maskloom", "eval", pixels, "--data", dataset)
+    run("maskloom", "train", "maskfeat", "--data", dataset, "--out", hog, *MODEL, *stored, "--steps", 200)
+    run("maskloom", "eval", hog, "--data", dataset)
+    return pixels, hog
 
 
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description="The whole road, from a folder of pictures to a report.")
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="where everything goes")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), help="where everything goes; own data to OUT/own/NAME"
+    )
     parser.add_argument("--data", type=Path, help="a folder of your own pictures instead of the sample data")
     options = parser.parse_args()
     started = time.monotonic()
-    out = options.out
-    source = options.data
-    if source is None:
-        source, photographs = make_sample_data(out / "raw")
-        run(f"maskloom ingest {photographs} {out / 'pictures'}")
-        run(f"maskloom inspect {out / 'pictures'}")
-    dataset, pixels, hog = out / "dataset", out / "mae", out / "maskfeat"
-    run(f"maskloom ingest {shlex.quote(str(source))} {dataset} --image-size 96")
-    run(f"maskloom inspect {dataset}")
-    run(f"maskloom verify {dataset}")
-    run(f"maskloom targets {dataset} --teacher hog --size {IMAGE_SIZE} --set patch={PATCH} --views 4")
-    run(f"maskloom train mae --data {dataset} --out {pixels} {MODEL} --steps 500")
-    run(f"maskloom eval {pixels} --data {dataset}")
-    run(f"maskloom train maskfeat --data {dataset} --out {hog} {MODEL} --set targets.hog.source=stored --steps 200")
-    run(f"maskloom eval {hog} --data {dataset}")
+    if options.data is None:
+        reports = learn(sample_data(options.out), options.out)
+    else:
+        reports = learn(options.data, options.out / "own" / options.data.resolve().name)
     print(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes. Look at the reports, with pictures:")
-    for folder in (pixels, hog):
+    for folder in reports:
         print(f"  {(folder / 'report.html').resolve()}")
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from shards.errors import SettingsError
-from trainers.checkpoint import Checkpoint, Progress, write
+from trainers.checkpoint import Checkpoint, Progress, discard_unfinished, listing, write
 from trainers.models.masked_autoencoder import MaskedAutoencoderNetwork
 from trainers.report.page import build_report
-from trainers.run import RunFolder
+from trainers.run import RunFolder, RunMismatchError
 from trainers.run_card import RunCard
 from trainers.weights import Part, import_weights, read_checkpoint
 
@@ -22,16 +22,28 @@ def adopt_weights(
     Raises:
         SettingsError: the recipe's network is of another kind than the weights that can be read.
         WeightsError: the file does not hold the weights of this network.
-        RunMismatchError: `out` is not empty.
+        RunMismatchError: `out` is not empty, but for what an interrupted import of the same left there.
+        StorageError: `out` cannot be written.
     """
     card = RunCard.of(recipe, size=size, settings=settings, seed=SEED, dataset="", dataset_id="")
-    network = card.rebuild().network(seed=SEED)
+    network = card.rebuild(typed=recipe).network(seed=SEED)
     if not isinstance(network, MaskedAutoencoderNetwork):
         raise SettingsError(f"Published weights can be imported for the recipe mae, not for '{recipe}'.")
     import_weights(read_checkpoint(weights), network, part=part)
     run = RunFolder(out)
-    run.create(card, None)
+    _open_folder(run, card)
     progress = Progress(step=0, card_id="", stream=None)
     write(run.checkpoints, Checkpoint(progress=progress, model=network.state_dict(), optimiser={}))
     build_report(run)
     return run
+
+
+def _open_folder(run: RunFolder, card: RunCard) -> None:
+    """Begin a run, or go on where an import of the same recipe was interrupted before its weights were written."""
+    if not run.exists():
+        run.create(card, None)
+        return
+    if listing(run.checkpoints):
+        raise RunMismatchError(f"{run.root} holds a run already. Choose another --out.")
+    run.require_same(card, None)
+    discard_unfinished(run.checkpoints)

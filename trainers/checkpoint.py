@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from shards.errors import MaskloomError, StorageError
-from shards.storage import file_digest, sync
+from shards.storage import file_digest, storage_errors, sync
 
 MODEL, OPTIMISER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 DIGEST = "xxh3_128"
@@ -170,9 +170,10 @@ def latest(root: Path) -> Checkpoint | None:
 
 
 def discard_unfinished(root: Path) -> None:
-    """Remove what a killed process left half-written."""
-    for path in root.glob(".writing-*"):
-        shutil.rmtree(path)
+    """Remove what a killed process left half-written; raises StorageError if it cannot be removed."""
+    with storage_errors(root):
+        for path in root.glob(".writing-*"):
+            shutil.rmtree(path)
 
 
 class CheckpointWriter:
@@ -200,8 +201,9 @@ class CheckpointWriter:
 
     def _write_and_prune(self, checkpoint: Checkpoint) -> None:
         write(self._root, checkpoint)
-        for old in listing(self._root)[:-KEPT]:
-            shutil.rmtree(old)
+        with storage_errors(self._root):
+            for old in listing(self._root)[:-KEPT]:
+                shutil.rmtree(old)
 
     def __enter__(self) -> "CheckpointWriter":
         return self

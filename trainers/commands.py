@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from trainers.launch import Order
+    from trainers.launch import Request
     from trainers.loop import Ending
 
 app = typer.Typer()
@@ -38,7 +38,7 @@ DeviceOption = Annotated[
 ]
 PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16"],
-    typer.Option(help="Number format of matrix products; auto is bf16 on a GPU and fp32 on a CPU."),
+    typer.Option(help="Number format of matrix products; auto is bf16 on a GPU, fp32 on a CPU, as before on resuming."),
 ]
 WorkersOption = Annotated[
     int | None,
@@ -88,12 +88,13 @@ def train(
 
     Example, a small run on a laptop:
 
+    \b
         maskloom train mae --data photos --out runs/first --size tiny --batch 64 --epochs 20
     """
-    from trainers.launch import Manner, Order, train_run
+    from trainers.launch import Manner, Request, train_run
 
     chosen = (*(settings or ()), *((f"training.batch={batch}",) if batch else ()))
-    order = Order(
+    request = Request(
         recipe=recipe,
         size=size,
         settings=chosen,
@@ -102,19 +103,19 @@ def train(
         out=out,
         epochs=epochs,
         steps=steps,
+        precision=precision,
     )
     manner = Manner(
         device=device,
-        precision=precision,
         workers=default_workers() if workers is None else workers,
         accumulate=accumulate,
         save_every=save_every,
         log_every=log_every,
         compile=compile_network,
     )
-    ending = train_run(order, manner, fresh=fresh, console=console)
+    ending = train_run(request, manner, fresh=fresh, console=console)
     if int(os.environ.get("RANK", "0")) == 0:
-        _say_how_it_ended(order, ending)
+        _say_how_it_ended(request, ending)
     if ending.signal is not None:
         raise typer.Exit(128 + ending.signal)
 
@@ -124,12 +125,12 @@ def default_workers() -> int:
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def _say_how_it_ended(order: "Order", ending: "Ending") -> None:
+def _say_how_it_ended(request: "Request", ending: "Ending") -> None:
     if ending.signal is not None:
         _say(f"Stopped after step {ending.step}, as asked, and saved. The same command goes on from there.")
         return
-    _say(f"The run in {order.out} is complete: {ending.step} steps. Its report is {order.out}/report.html.")
-    _say(f"Next: maskloom eval {order.out} --data {order.data}")
+    _say(f"The run in {request.out} is complete: {ending.step} steps. Its report is {request.out}/report.html.")
+    _say(f"Next: maskloom eval {request.out} --data {request.data}")
 
 
 def _say(line: str) -> None:
@@ -142,6 +143,12 @@ def evaluate(
     data: DataOption,
     test_data: Annotated[
         Path | None, typer.Option(help="Dataset to test on; without it, one in five samples of --data.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="For a run of your own package.module:function: that name again, which allows its code to be executed."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Use only the first so many samples.", min=1)] = None,
     device: DeviceOption = "auto",
@@ -157,17 +164,19 @@ def evaluate(
 
     Example:
 
+    \b
         maskloom eval runs/first --data photos --limit 5000
     """
     from shards.dataset import Dataset
     from trainers.evaluate.evaluation import evaluate as measure
     from trainers.evaluate.evaluation import load_subject
-    from trainers.parallel import pick_device, precision_dtype
+    from trainers.parallel import pick_device, pick_precision, precision_dtype
     from trainers.report.page import build_report
     from trainers.run import RunFolder
 
     folder, chosen = RunFolder(run), pick_device(device)
-    subject = load_subject(folder, device=chosen, dtype=precision_dtype(precision, chosen))
+    dtype = precision_dtype(pick_precision(precision, chosen))
+    subject = load_subject(folder, device=chosen, dtype=dtype, typed_recipe=recipe)
     result = measure(
         folder,
         subject,
@@ -217,6 +226,7 @@ def import_run(
 
     Example:
 
+    \b
         maskloom import mae mae_pretrain_vit_base_full.pth --out runs/official
         maskloom eval runs/official --data photos
     """

@@ -2,6 +2,7 @@
 
 import logging
 import platform
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from pipelines.order import EpochOrder
 from pipelines.stream import Stream, StreamState
 from pipelines.views import FreshViews, ViewSet
 from shards.dataset import Dataset
+from shards.target_table import TargetTable
 from trainers.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -30,18 +32,23 @@ from trainers.loop import Ending, Ledger, Loop, Pace
 from trainers.metrics import JsonLines, LiveProgress, Metrics, PlainLines, Sink, TensorBoard
 from trainers.parallel import (
     DeviceChoice,
+    Precision,
     PrecisionChoice,
     World,
     await_all,
     join_world,
     make_repeatable,
+    pick_precision,
     precision_dtype,
 )
 from trainers.recipe import Recipe, check
+from trainers.registry import resolve_typed_recipe
 from trainers.report.page import build_report
 from trainers.run import Course, RunFolder, card_id, plot_course
 from trainers.run_card import RunCard, software_versions
+from trainers.sizes import SLOW_ON_CPU
 from trainers.step import Learner
+from trainers.stored import open_stored, record_stored
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +56,7 @@ LOG_EVERY_ON_GPU = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Request:
     """What was asked for: the run itself."""
 
     recipe: str
@@ -60,6 +67,7 @@ class Order:
     out: Path
     epochs: float | None
     steps: int | None
+    precision: PrecisionChoice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +75,6 @@ class Manner:
     """How to carry it out on this machine: changes speed and memory, not what is learned."""
 
     device: DeviceChoice
-    precision: PrecisionChoice
     workers: int
     accumulate: int
     save_every: int
@@ -84,6 +91,8 @@ class Prepared:
     recipe: Recipe
     course: Course
     dataset: Dataset
+    stored: Mapping[str, TargetTable]
+    precision: Precision
     checkpoint: Checkpoint | None
 
     @property
@@ -92,16 +101,17 @@ class Prepared:
         return self.checkpoint.progress.step if self.checkpoint else 0
 
 
-def train_run(order: Order, manner: Manner, *, fresh: bool, console: Console) -> Ending:
+def train_run(request: Request, manner: Manner, *, fresh: bool, console: Console) -> Ending:
     """Train a run to its end, resuming it if its folder holds one; returns early when asked to stop.
 
     Raises:
         MaskloomError: anything that keeps the run from starting or going on, before a GPU is touched where possible.
     """
     with join_world(manner.device) as world:
-        prepared = _prepare(order, world, fresh=fresh)
+        prepared = _prepare(request, world, fresh=fresh)
         if prepared.first >= prepared.course.total_steps:
             return Ending(step=prepared.first, signal=None)
+        _warn_if_slow(request, world)
         make_repeatable(world.device)
         with StopRequest() as stop:
             ending = _train(prepared, manner, world, stop, console)
@@ -110,29 +120,57 @@ def train_run(order: Order, manner: Manner, *, fresh: bool, console: Console) ->
         return ending
 
 
-def _prepare(order: Order, world: World, *, fresh: bool) -> Prepared:
-    dataset = Dataset.open(order.data)
+def _prepare(request: Request, world: World, *, fresh: bool) -> Prepared:
+    run, dataset = RunFolder(request.out), Dataset.open(request.data)
+    recorded = run.card() if run.exists() and not fresh else None
+    recipe = resolve_typed_recipe(request.recipe, size=request.size, settings=request.settings)
+    stored = open_stored(recipe, dataset, recorded.stored if recorded else {})
+    check(recipe, dataset, stored)
+    precision = _precision(request, world, recorded)
     card = RunCard.of(
-        order.recipe,
-        size=order.size,
-        settings=order.settings,
-        seed=order.seed,
-        dataset=order.data.resolve(),
+        request.recipe,
+        size=request.size,
+        settings=request.settings,
+        seed=request.seed,
+        dataset=request.data.resolve(),
         dataset_id=dataset.dataset_id,
+        stored=record_stored(stored),
+        precision=precision,
     )
-    recipe = card.rebuild()
-    check(recipe, dataset)
-    batches = EpochOrder(num_samples=dataset.num_samples, global_batch=recipe.training.batch, seed=order.seed)
+    batches = EpochOrder(num_samples=dataset.num_samples, global_batch=recipe.training.batch, seed=request.seed)
     course = plot_course(
-        recipe.training, steps_per_epoch=batches.steps_per_epoch, epochs=order.epochs, steps=order.steps
+        recipe.training, steps_per_epoch=batches.steps_per_epoch, epochs=request.epochs, steps=request.steps
     )
-    run = RunFolder(order.out)
     if world.is_first:
         _open_folder(run, card, course, fresh=fresh)
     await_all(world)
     checkpoint = latest(run.checkpoints)
     _require_own(checkpoint, card_id(card, course), run)
-    return Prepared(run=run, card=card, recipe=recipe, course=course, dataset=dataset, checkpoint=checkpoint)
+    return Prepared(
+        run=run,
+        card=card,
+        recipe=recipe,
+        course=course,
+        dataset=dataset,
+        stored=stored,
+        precision=precision,
+        checkpoint=checkpoint,
+    )
+
+
+def _precision(request: Request, world: World, recorded: RunCard | None) -> Precision:
+    """What was asked for; `auto` keeps that of the run there is, which may go on on another device."""
+    if request.precision == "auto" and recorded is not None and recorded.precision is not None:
+        return recorded.precision
+    return pick_precision(request.precision, world.device)
+
+
+def _warn_if_slow(request: Request, world: World) -> None:
+    if world.is_first and world.device.type == "cpu" and request.size in SLOW_ON_CPU:
+        logger.warning(
+            "training size '%s' on a CPU takes months; to try things out, give --size tiny and another --out",
+            request.size,
+        )
 
 
 def _open_folder(run: RunFolder, card: RunCard, course: Course, *, fresh: bool) -> None:
@@ -198,21 +236,20 @@ def _learner(prepared: Prepared, manner: Manner, world: World) -> Learner:
         steps_per_epoch=prepared.course.steps_per_epoch,
         world=world,
         seed=prepared.card.seed,
-        dtype=precision_dtype(manner.precision, world.device),
+        dtype=precision_dtype(prepared.precision),
         accumulate=manner.accumulate,
     )
 
 
 def _stream(prepared: Prepared, manner: Manner, world: World) -> Stream:
     recipe, seed = prepared.recipe, prepared.card.seed
-    stored = {name: prepared.dataset.target(name) for name in recipe.stored_targets()}
-    recorded = [ViewSet.from_json(table.spec.views) for table in stored.values()]
+    recorded = [ViewSet.from_json(table.spec.views) for table in prepared.stored.values()]
     return Stream(
         prepared.dataset,
         views=recorded[0] if recorded else FreshViews(policy=recipe.view_policy()),
         masking=recipe.masking,
         modalities=recipe.modalities,
-        stored=stored,
+        stored=prepared.stored,
         global_batch=recipe.training.batch,
         seed=seed,
         rank=world.rank,
@@ -246,7 +283,7 @@ def _start(prepared: Prepared, manner: Manner, world: World) -> dict[str, Any]:
         "step": prepared.first,
         "hardware": hardware(world.device),
         "processes": world.size,
-        "precision": str(precision_dtype(manner.precision, world.device)).removeprefix("torch."),
+        "precision": prepared.precision,
         "accumulate": manner.accumulate,
         "workers": manner.workers,
         "threads": torch.get_num_threads(),

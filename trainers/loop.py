@@ -37,7 +37,7 @@ class NonFiniteLossError(MaskloomError):
 
 
 @runtime_checkable
-class Source(Protocol):
+class BatchSource(Protocol):
     """An endless stream of this rank's batches; its state after a batch is where to resume."""
 
     @property
@@ -175,7 +175,7 @@ class Loop:
     def __init__(
         self,
         learner: Steps,
-        source: Source,
+        source: BatchSource,
         *,
         first: int,
         pace: Pace,

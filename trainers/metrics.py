@@ -3,13 +3,17 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from shards.storage import storage_errors
+from trainers.json_lines import complete_lines
 
 Record = Mapping[str, int | float]
 """The metrics of one optimiser step: `step`, `epoch`, `loss`, `loss/<term>`, `lr`, `grad_norm`, `samples_per_s`,
@@ -29,67 +33,63 @@ class Sink(Protocol):
 
 def read_metrics(path: Path) -> list[dict[str, int | float]]:
     """All complete records of a metrics file, in order; an unfinished last line is left out."""
-    return [record for _, record in _complete_lines(path)]
-
-
-def _complete_lines(path: Path) -> Iterator[tuple[int, dict[str, int | float]]]:
-    """Yield every complete record with the offset of the byte after it."""
-    if not path.is_file():
-        return
-    end = 0
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            end += len(line)
-            yield end, json.loads(line)
+    return [record for _, record in complete_lines(path)]
 
 
 class JsonLines:
-    """Appends records to a file, one JSON object per line; floats keep every bit (repr round-trips)."""
+    """Appends records to a file, one JSON object per line; floats keep every bit (repr round-trips).
+
+    Every method raises StorageError when the file cannot be written.
+    """
 
     def __init__(self, path: Path, *, last_step: int) -> None:
         """Continue after `last_step`: later lines, written by a process that was then killed, are cut off."""
-        path.touch()
+        self._path = path
         kept = 0
-        for end, record in _complete_lines(path):
+        for end, record in complete_lines(path):
             if record["step"] > last_step:
                 break
             kept = end
-        os.truncate(path, kept)
-        self._file = path.open("a", encoding="utf-8")
+        with storage_errors(path):
+            self._file = path.open("a", encoding="utf-8")
+            os.truncate(path, kept)
 
     def write(self, records: Sequence[Record]) -> None:
         """Append records; they survive the death of this process from here on."""
-        self._file.writelines(json.dumps(dict(record)) + "\n" for record in records)
-        self._file.flush()
+        with storage_errors(self._path):
+            self._file.writelines(json.dumps(dict(record)) + "\n" for record in records)
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with storage_errors(self._path):
+            self._file.close()
 
 
 class TensorBoard:
-    """Writes the last of every `every` records as TensorBoard scalars."""
+    """Writes the last of every `every` records as TensorBoard scalars; StorageError when that fails."""
 
     def __init__(self, folder: Path, *, last_step: int, every: int) -> None:
         """Continue after `last_step`: TensorBoard hides events of later steps in the folder."""
         from torch.utils.tensorboard.writer import SummaryWriter  # slow to import
 
-        self._writer: Any = SummaryWriter(str(folder), purge_step=last_step + 1)
+        self._folder = folder
         self._every = every
+        with storage_errors(folder):
+            self._writer: Any = SummaryWriter(str(folder), purge_step=last_step + 1)
 
     def write(self, records: Sequence[Record]) -> None:
         """Write the scalars of those records whose step is a multiple of `every`."""
-        for record in records:
-            step = int(record["step"])
-            if step % self._every == 0:
+        due = [record for record in records if int(record["step"]) % self._every == 0]
+        with storage_errors(self._folder):
+            for record in due:
                 for name, value in record.items():
-                    self._writer.add_scalar(name, value, step)
+                    self._writer.add_scalar(name, value, int(record["step"]))
 
     def close(self) -> None:
         """Flush and close the event file."""
-        self._writer.close()
+        with storage_errors(self._folder):
+            self._writer.close()
 
 
 class LiveProgress:
@@ -164,5 +164,6 @@ class Metrics:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for sink in self._sinks:
-            sink.close()
+        with ExitStack() as stack:
+            for sink in self._sinks:
+                stack.callback(sink.close)

@@ -14,6 +14,7 @@ from shards.errors import SettingsError
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +81,16 @@ def make_repeatable(device: torch.device) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def precision_dtype(choice: PrecisionChoice, device: torch.device) -> torch.dtype:
-    """The dtype of matrix products: bfloat16 or float32; `auto` is bfloat16 on a GPU, where it is the faster."""
+def pick_precision(choice: PrecisionChoice, device: torch.device) -> Precision:
+    """The number format of matrix products; `auto` is bf16 on a GPU, where it is the faster, and fp32 on a CPU."""
     if choice == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[choice]
+        return "bf16" if device.type == "cuda" else "fp32"
+    return choice
+
+
+def precision_dtype(precision: Precision) -> torch.dtype:
+    """The dtype of matrix products."""
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:

@@ -5,7 +5,7 @@ the patches stands in the modality alone, and views, targets, positions and head
 
 What a training loop needs of it:
 
-    check(recipe, dataset)                                      # before a GPU is touched
+    check(recipe, dataset, stored)                              # before a GPU is touched
     network = recipe.network(seed=seed)                         # Network: forward(inputs, plans), encode(inputs), pool
     wanted_from = recipe.wanted()                               # Batch -> {target name: [batch, target, dim]}
     predictions = network(batch.inputs, batch.plans)            # {target name: [batch, target, dim]}
@@ -26,7 +26,8 @@ from pipelines.masking.plan import Masking
 from pipelines.modalities import Image
 from pipelines.views import ViewPolicy, ViewSet
 from shards.dataset import Dataset
-from shards.errors import MissingFieldError, MissingTargetError, SettingsError, did_you_mean
+from shards.errors import MissingFieldError, SettingsError, did_you_mean
+from shards.target_table import TargetTable
 from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Network
 
@@ -189,19 +190,22 @@ class Recipe:
         return total, terms
 
 
-def check(recipe: Recipe, dataset: Dataset) -> None:
+def check(recipe: Recipe, dataset: Dataset, stored: Mapping[str, TargetTable]) -> None:
     """Compare a recipe with the dataset it is to learn from, and build its network without memory.
+
+    `stored` are the stored targets it reads, by their names in the recipe; see `trainers.stored.open_stored`.
 
     Raises:
         MissingFieldError: a modality reads a field that the dataset, or some of its samples, do not hold.
-        MissingTargetError: a stored target is not there; the message names the command that makes it.
-        SettingsError: slots do not fit each other or a stored target: sizes, widths, ratios.
+        SettingsError: slots do not fit each other, the dataset or a stored target: sizes, widths, ratios, batch.
     """
     for modality in recipe.modalities:
         _check_field(recipe, modality, dataset)
+    _check_batch(recipe, dataset)
     for target in recipe.targets:
-        _check_stored(recipe, target, dataset)
-    _check_views(recipe, dataset)
+        if target.stored is not None:
+            _check_stored(recipe, target, stored[target.stored], dataset)
+    _check_views(recipe, stored)
     for field, masking in recipe.masking.items():
         _check_masking(masking, recipe.modality(field))
     recipe.wanted()
@@ -225,16 +229,18 @@ def _check_field(recipe: Recipe, modality: Image, dataset: Dataset) -> None:
         )
 
 
-def _check_stored(recipe: Recipe, target: Target, dataset: Dataset) -> None:
-    if target.stored is None:
-        return
-    modality = recipe.modality(target.modality)
-    try:
-        spec = dataset.target(target.stored).spec
-    except MissingTargetError as error:
-        raise MissingTargetError(
-            f"recipe '{recipe.name}' reads a stored target for '{target.name}'. {error}"
-        ) from error
+def _check_batch(recipe: Recipe, dataset: Dataset) -> None:
+    """A step that takes more samples than there are would take some of them twice."""
+    if recipe.training.batch > dataset.num_samples:
+        fitting = 2 ** (dataset.num_samples.bit_length() - 1)
+        raise SettingsError(
+            f"recipe '{recipe.name}' takes {recipe.training.batch} samples per step, but {dataset.root} holds only "
+            f"{dataset.num_samples}. Give --batch {fitting}, or any number up to {dataset.num_samples}."
+        )
+
+
+def _check_stored(recipe: Recipe, target: Target, table: TargetTable, dataset: Dataset) -> None:
+    modality, spec = recipe.modality(target.modality), table.spec
     wanted = (modality.num_tokens, target.dim(modality))
     views = ViewSet.from_json(spec.views)
     if spec.shape != wanted or views.size != modality.size:
@@ -246,9 +252,9 @@ def _check_stored(recipe: Recipe, target: Target, dataset: Dataset) -> None:
         )
 
 
-def _check_views(recipe: Recipe, dataset: Dataset) -> None:
+def _check_views(recipe: Recipe, stored: Mapping[str, TargetTable]) -> None:
     """Several stored targets can be replayed together only if they were computed on the same views."""
-    specs = [dataset.target(name).spec for name in recipe.stored_targets()]
+    specs = [stored[name].spec for name in recipe.stored_targets()]
     if len({json.dumps(spec.views, sort_keys=True) for spec in specs}) > 1:
         raise SettingsError(
             f"recipe '{recipe.name}' reads {', '.join(spec.target_id for spec in specs)}, which were stored for "

@@ -1,9 +1,16 @@
-"""Recipes by name: the folder `trainers/recipes` is the registry, other code is named `package.module:function`."""
+"""Recipes by name: the folder `trainers/recipes` is the registry, other code is named `package.module:function`.
+
+Naming a recipe `package.module:function` executes that module. So such a name is followed only where the user typed it
+on this command line (`find_typed_recipe`), never where it stands in a file (`find_recipe`): somebody's run folder must
+not be able to run code by being looked at.
+"""
 
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 
 from pipelines.settings import apply_settings
@@ -18,17 +25,29 @@ def recipe_names() -> tuple[str, ...]:
 
 
 def recipe_summary(name: str) -> str:
-    """Return the first line of a recipe's documentation."""
+    """Return the first line of the documentation of a recipe that comes with maskloom."""
     return (inspect.getdoc(inspect.getmodule(find_recipe(name))) or "").partition("\n")[0]
 
 
+def is_outside(name: str) -> bool:
+    """Tell whether a name has the form `package.module:function`."""
+    return ":" in name
+
+
+def find_typed_recipe(name: str) -> Callable[[str], Recipe]:
+    """Return the function from a size to a recipe, for a name that the user typed on this command line.
+
+    `package.module:function` is imported, which executes it; the current folder counts as a place for modules.
+    Raises SettingsError if there is no such recipe.
+    """
+    return _outside_recipe(name) if is_outside(name) else find_recipe(name)
+
+
 def find_recipe(name: str) -> Callable[[str], Recipe]:
-    """Return the function from a size to a recipe, for the name of a file in the folder or `package.module:function`.
+    """Return the function from a size to a recipe, for the name of a file in the folder; executes nothing else.
 
     Raises SettingsError if there is none.
     """
-    if ":" in name:
-        return _outside_recipe(name)
     known = recipe_names()
     if name not in known:
         raise SettingsError(
@@ -40,11 +59,20 @@ def find_recipe(name: str) -> Callable[[str], Recipe]:
 
 
 def resolve_recipe(name: str, *, size: str, settings: Sequence[str] = ()) -> Recipe:
-    """Return the recipe `name` at `size`, changed by settings `path=value`.
+    """Return a recipe that comes with maskloom at `size`, changed by settings `path=value`.
 
     Raises SettingsError if a name, the size or a setting makes no sense.
     """
-    recipe = find_recipe(name)(size)
+    return _changed(name, find_recipe(name), size=size, settings=settings)
+
+
+def resolve_typed_recipe(name: str, *, size: str, settings: Sequence[str] = ()) -> Recipe:
+    """Return the recipe that the user typed on this command line; as `resolve_recipe`, and see `find_typed_recipe`."""
+    return _changed(name, find_typed_recipe(name), size=size, settings=settings)
+
+
+def _changed(name: str, function: Callable[[str], Recipe], *, size: str, settings: Sequence[str]) -> Recipe:
+    recipe = function(size)
     if not isinstance(recipe, Recipe):
         raise SettingsError(f"'{name}' returned a {type(recipe).__name__}; a recipe function returns a trainers.Recipe")
     return apply_settings(recipe, settings)
@@ -65,6 +93,7 @@ def _outside_recipe(name: str) -> Callable[[str], Recipe]:
 
 
 def _import_outside(module_name: str, *, name: str) -> ModuleType:
+    _make_current_folder_importable()
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -75,3 +104,10 @@ def _import_outside(module_name: str, *, name: str) -> ModuleType:
             f"recipe '{name}': there is no module '{error.name}' on the Python path; run from the folder it is in, "
             "or install it"
         ) from error
+
+
+def _make_current_folder_importable() -> None:
+    """Look for modules here first, as `python -m maskloom` does and the installed command does not."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)

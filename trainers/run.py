@@ -10,6 +10,9 @@ A run lies in one folder:
         checkpoints/      see `trainers.checkpoint`
         eval/             results of `maskloom eval` as JSON and pictures
         report.html       all of it on one page
+        tmp/              files that are being written
+
+`run.json` is the first and the last: it is written when the rest of the folder stands, and removed after it.
 """
 
 import json
@@ -22,8 +25,10 @@ from typing import Any
 import xxhash
 
 from shards.errors import MaskloomError, SettingsError
+from shards.storage import TEMPORARY, replace_file, storage_errors
+from trainers.json_lines import append_line, complete_lines
 from trainers.recipe import Training
-from trainers.run_card import RUN_CARD, RunCard
+from trainers.run_card import RUN_CARD, RunCard, RunCardError
 from trainers.schedule import WarmupCosine, peak_rate
 
 SCHEDULE, STARTS, METRICS, REPORT = "schedule.json", "starts.jsonl", "metrics.jsonl", "report.html"
@@ -115,52 +120,73 @@ class RunFolder:
         return RunCard.load(self.root)
 
     def course(self) -> dict[str, Any] | None:
-        """The recorded course as JSON, or None for a run that was never trained here."""
+        """The recorded course as JSON, or None for a run that was never trained here.
+
+        Raises:
+            RunCardError: it cannot be understood.
+        """
         path = self.root / SCHEDULE
-        return json.loads(path.read_text()) if path.is_file() else None
+        try:
+            return json.loads(path.read_text()) if path.is_file() else None
+        except ValueError as error:
+            raise RunCardError(f"{path} cannot be understood: {error}. Start the run over with --fresh.") from error
 
     def starts(self) -> list[dict[str, Any]]:
-        """What is known of every start, oldest first."""
-        path = self.root / STARTS
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        """What is known of every start, oldest first; an unfinished last line is left out."""
+        return [start for _, start in complete_lines(self.root / STARTS)]
 
     def note_start(self, start: Mapping[str, Any]) -> None:
-        """Add a line about a start."""
-        with (self.root / STARTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(start)) + "\n")
+        """Add a line about a start; raises StorageError if it cannot be written."""
+        append_line(self.root / STARTS, start)
 
     def create(self, card: RunCard, course: Course | None) -> None:
-        """Begin a run in an empty or missing folder.
+        """Begin a run in an empty or missing folder, or in one where beginning was interrupted.
 
         Raises:
             RunMismatchError: the folder holds something else.
+            StorageError: the folder cannot be written.
         """
-        if self.root.exists() and any(self.root.iterdir()):
-            raise RunMismatchError(
-                f"{self.root} is not empty and holds no run ({RUN_CARD} is missing). Choose another --out."
-            )
-        self.checkpoints.mkdir(parents=True)
+        with storage_errors(self.root):
+            if self._holds_something_else():
+                raise RunMismatchError(
+                    f"{self.root} is not empty and holds no run ({RUN_CARD} is missing). Choose another --out."
+                )
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
         if course is not None:
-            (self.root / SCHEDULE).write_text(json.dumps(asdict(course), indent=2) + "\n")
-        card.save(self.root)  # last: a folder with a card is a run
+            replace_file(self.root, self.root / SCHEDULE, (json.dumps(asdict(course), indent=2) + "\n").encode())
+        card.save(self.root)
+
+    def _holds_something_else(self) -> bool:
+        """Whether there is more in the folder than `create` leaves when it is interrupted."""
+        found = {path.name for path in self.root.iterdir()} if self.root.exists() else set()
+        used = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+        return used or not found <= {TEMPORARY, CHECKPOINTS, SCHEDULE}
 
     def clear(self) -> None:
-        """Remove the run, and nothing that does not belong to one."""
+        """Remove the run, and nothing that does not belong to one.
+
+        Interrupted, it leaves a run that can be cleared again, or trained from wherever it stands.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
         if not self.exists():
             return
-        for name in (RUN_CARD, SCHEDULE, STARTS, METRICS, REPORT):
-            (self.root / name).unlink(missing_ok=True)
-        for name in (TENSORBOARD, CHECKPOINTS, EVAL):
-            shutil.rmtree(self.root / name, ignore_errors=True)
+        with storage_errors(self.root):
+            for name in (CHECKPOINTS, TENSORBOARD, EVAL, TEMPORARY):
+                if (self.root / name).exists():
+                    shutil.rmtree(self.root / name)
+            for name in (METRICS, STARTS, REPORT, SCHEDULE, RUN_CARD):
+                (self.root / name).unlink(missing_ok=True)
 
-    def require_same(self, card: RunCard, course: Course) -> None:
+    def require_same(self, card: RunCard, course: Course | None) -> None:
         """Refuse to continue another run.
 
         Raises:
             RunMismatchError: naming every difference between what is in the folder and what is asked for.
         """
         recorded = dict(flatten(identity(self.card(), self.course())))
-        asked = dict(flatten(identity(card, asdict(course))))
+        asked = dict(flatten(identity(card, asdict(course) if course else None)))
         names = [name for name in dict.fromkeys((*recorded, *asked)) if recorded.get(name) != asked.get(name)]
         if names:
             found = "; ".join(f"{name} is {recorded.get(name)!r} there, {asked.get(name)!r} here" for name in names)
@@ -177,6 +203,8 @@ def identity(card: RunCard, course: Mapping[str, Any] | None) -> dict[str, Any]:
         "size": card.size,
         "seed": card.seed,
         "dataset_id": card.dataset_id,
+        "stored": card.stored,
+        "precision": card.precision,
         "settings": card.resolved,
         "course": course,
     }

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from shards.errors import MaskloomError, SettingsError
+from shards.storage import replace_file
+from trainers.parallel import Precision
 from trainers.recipe import Recipe
-from trainers.registry import resolve_recipe
+from trainers.registry import is_outside, resolve_recipe, resolve_typed_recipe
 
 RUN_CARD = "run.json"
 CARD_VERSION = 1
+REPLAYED_VIEWS = "those of the stored targets"
 RECORDED_PACKAGES = ("maskloom", "torch", "torchvision", "numpy")
 
 
@@ -26,7 +29,9 @@ class RunCardError(MaskloomError):
 class RunCard:
     """The identity of a run. `recipe`, `size` and `settings` rebuild the recipe; `resolved` is what it was, in full.
 
-    `dataset` is where the dataset was, `dataset_id` what it held. `versions` are those of the software at the start.
+    `dataset` is where the dataset was, `dataset_id` what it held. `stored` tells, for each stored target by its name in
+    the recipe, the `target_id` that is read and the `views` that are replayed. `precision` is that of matrix products,
+    None if nothing was trained. `versions` are those of the software at the start.
     """
 
     recipe: str
@@ -35,15 +40,30 @@ class RunCard:
     seed: int
     dataset: str
     dataset_id: str
+    stored: Mapping[str, Mapping[str, Any]]
+    precision: Precision | None
     versions: Mapping[str, str]
     resolved: Mapping[str, Any]
     card_version: int = CARD_VERSION
 
     @classmethod
     def of(
-        cls, recipe: str, *, size: str, settings: Sequence[str], seed: int, dataset: str | Path, dataset_id: str
+        cls,
+        recipe: str,
+        *,
+        size: str,
+        settings: Sequence[str],
+        seed: int,
+        dataset: str | Path,
+        dataset_id: str,
+        stored: Mapping[str, Mapping[str, Any]] | None = None,
+        precision: Precision | None = None,
     ) -> "RunCard":
-        """Return the card of a run that starts now; raises SettingsError if the recipe cannot be resolved."""
+        """Return the card of a run that starts now, by a recipe that the user typed on this command line.
+
+        Raises:
+            SettingsError: The recipe cannot be resolved.
+        """
         return cls(
             recipe=recipe,
             size=size,
@@ -51,20 +71,41 @@ class RunCard:
             seed=seed,
             dataset=str(dataset),
             dataset_id=dataset_id,
+            stored=stored or {},
+            precision=precision,
             versions=software_versions(),
-            resolved=describe(resolve_recipe(recipe, size=size, settings=settings)),
+            resolved=describe_recipe(resolve_typed_recipe(recipe, size=size, settings=settings)),
         )
 
-    def rebuild(self) -> Recipe:
-        """Return the recipe of this run; raises RunCardError if the code now makes another one."""
-        recipe = resolve_recipe(self.recipe, size=self.size, settings=self.settings)
-        differences = _differences(self.resolved, describe(recipe), path="")
+    def rebuild(self, *, typed: str | None = None) -> Recipe:
+        """Return the recipe of this run.
+
+        `typed` is the recipe that the user named on this command line, if any. Without it, code outside maskloom is not
+        executed: a card may come from anybody.
+
+        Raises:
+            RunCardError: The recipe is code outside maskloom that the user did not name, the user named another one, or
+                the code now makes another recipe than is recorded.
+        """
+        self._require_allowed(typed)
+        resolve = resolve_recipe if typed is None else resolve_typed_recipe
+        recipe = resolve(self.recipe, size=self.size, settings=self.settings)
+        differences = _differences(self.resolved, describe_recipe(recipe), path="")
         if differences:
             raise RunCardError(
                 f"recipe '{self.recipe}' is not what this run recorded: {'; '.join(differences)}. Use the version of "
                 f"the code it was made with (maskloom {self.versions.get('maskloom')}), or start a new run."
             )
         return recipe
+
+    def _require_allowed(self, typed: str | None) -> None:
+        if typed is not None and typed != self.recipe:
+            raise RunCardError(f"recipe '{typed}' was asked for, but this run was made by '{self.recipe}'.")
+        if typed is None and is_outside(self.recipe):
+            raise RunCardError(
+                f"this run was made by '{self.recipe}', which is code outside maskloom. To use the run, that code has to "
+                f"be executed; if you trust it, say so with --recipe {self.recipe}."
+            )
 
     def to_json(self) -> str:
         """Return the card as indented JSON."""
@@ -78,12 +119,12 @@ class RunCard:
             if fields["card_version"] != CARD_VERSION:
                 raise RunCardError(f"run card has version {fields['card_version']}, this maskloom reads {CARD_VERSION}")
             return cls(**{**fields, "settings": tuple(fields["settings"])})
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise RunCardError(f"this is not a run card: {error!r}") from error
 
     def save(self, run: Path) -> None:
-        """Write the card as `run.json` into the folder of the run."""
-        (run / RUN_CARD).write_text(self.to_json(), encoding="utf-8")
+        """Write the card as `run.json` into the folder of the run; raises StorageError if it cannot be written."""
+        replace_file(run, run / RUN_CARD, self.to_json().encode())
 
     @classmethod
     def load(cls, run: Path) -> "RunCard":
@@ -97,6 +138,15 @@ class RunCard:
 def software_versions() -> dict[str, str]:
     """Return the versions that results may depend on."""
     return {"python": platform.python_version(), **{package: version(package) for package in RECORDED_PACKAGES}}
+
+
+def describe_recipe(recipe: Recipe) -> dict[str, Any]:
+    """Return JSON for what a recipe does: as `describe`, but its own views only where they are looked at.
+
+    With stored targets, the views that those were computed on are replayed instead; they stand in `RunCard.stored`.
+    """
+    described: dict[str, Any] = describe(recipe)
+    return described | {"views": REPLAYED_VIEWS} if recipe.stored_targets() else described
 
 
 def describe(value: Any) -> Any:  # noqa: ANN401 - a recipe holds values of many types

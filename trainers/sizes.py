@@ -24,6 +24,10 @@ SIZES = {
 }
 
 
+SLOW_ON_CPU = ("base", "large", "huge")
+"""Sizes whose training takes months on a CPU."""
+
+
 def encoder_size(name: str) -> Size:
     """Return the size called `name`; raises SettingsError if there is none."""
     if name not in SIZES:

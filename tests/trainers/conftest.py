@@ -84,10 +84,11 @@ def asked(labelled: Path, tmp_path: Path) -> Request:
         out=tmp_path / "run",
         epochs=2.0,
         steps=None,
+        precision="auto",
     )
 
 
-MANNER = Manner(device="cpu", precision="auto", workers=0, accumulate=1, save_every=4, log_every=None, compile=False)
+MANNER = Manner(device="cpu", workers=0, accumulate=1, save_every=4, log_every=None, compile=False)
 
 
 @pytest.fixture

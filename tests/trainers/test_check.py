@@ -1,7 +1,8 @@
 """`check` compares a recipe with a dataset before anything expensive happens."""
 
 import dataclasses
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,21 @@ from shards.errors import MissingFieldError, MissingTargetError, SettingsError
 from shards.manifest import FieldSummary, Manifest
 from shards.receipt import FileRecord
 from shards.target_table import TARGET, SealedTarget, TargetSpec, target_folder
-from trainers.recipe import Recipe, check
-from trainers.registry import recipe_names, resolve_recipe
+from trainers.recipe import Recipe
+from trainers.recipe import check as check_opened
+from trainers.registry import recipe_names
+from trainers.registry import resolve_recipe as resolve
+from trainers.stored import open_stored, record_stored
 from trainers.targets.hog import HogTarget
+
+
+def check(recipe: Recipe, dataset: Dataset) -> None:
+    check_opened(recipe, dataset, open_stored(recipe, dataset, {}))
+
+
+def resolve_recipe(name: str, *, settings: Sequence[str] = ()) -> Recipe:
+    """A tiny recipe whose batch is not larger than the datasets here."""
+    return resolve(name, size="tiny", settings=["training.batch=64", *settings])
 
 
 def dataset_of(root: Path, fields: Mapping[str, int], *, samples: int = 100) -> Dataset:
@@ -59,23 +72,23 @@ def store_histograms(
 
 
 def stored_histograms_recipe(*settings: str) -> Recipe:
-    return resolve_recipe("maskfeat", size="tiny", settings=["targets.hog.source=stored", *settings])
+    return resolve_recipe("maskfeat", settings=["targets.hog.source=stored", *settings])
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_fits_a_dataset_of_pictures_and_names(tmp_path: Path, name: str) -> None:
-    check(resolve_recipe(name, size="tiny"), dataset_of(tmp_path, {"image": 100}))
+    check(resolve_recipe(name), dataset_of(tmp_path, {"image": 100}))
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_dataset_without_pictures_is_refused_with_what_it_holds(tmp_path: Path, name: str) -> None:
     with pytest.raises(MissingFieldError, match=f"recipe '{name}' reads field 'image', but .* holds only label, text"):
-        check(resolve_recipe(name, size="tiny"), dataset_of(tmp_path, {"text": 100, "label": 100}))
+        check(resolve_recipe(name), dataset_of(tmp_path, {"text": 100, "label": 100}))
 
 
 def test_a_dataset_in_which_some_samples_have_no_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFieldError, match="3 of the 100 samples"):
-        check(resolve_recipe("mae", size="tiny"), dataset_of(tmp_path, {"image": 97}))
+        check(resolve_recipe("mae"), dataset_of(tmp_path, {"image": 97}))
 
 
 def test_a_missing_stored_target_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
@@ -125,4 +138,33 @@ def test_stored_targets_of_different_views_cannot_be_read_together(tmp_path: Pat
 )
 def test_a_network_that_cannot_be_built_is_refused(tmp_path: Path, name: str, setting: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        check(resolve_recipe(name, size="tiny", settings=[setting]), dataset_of(tmp_path, {"image": 100}))
+        check(resolve_recipe(name, settings=[setting]), dataset_of(tmp_path, {"image": 100}))
+
+
+def test_a_batch_larger_than_the_dataset_is_refused_with_one_that_fits(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, {"image": 100})
+    message = r"takes 101 samples per step, but .* holds only 100\. Give --batch 64, or any number up to 100"
+    with pytest.raises(SettingsError, match=message):
+        check(resolve_recipe("mae", settings=["training.batch=101"]), dataset)
+    check(resolve_recipe("mae", settings=["training.batch=100"]), dataset)
+
+
+def test_a_recorded_target_is_opened_whatever_was_stored_beside_it(tmp_path: Path) -> None:
+    dataset, recipe = dataset_of(tmp_path, {"image": 100}), stored_histograms_recipe()
+    store_histograms(dataset, size=224, shape=(196, 108))
+    recorded = record_stored(open_stored(recipe, dataset, {}))
+    store_histograms(dataset, size=224, shape=(196, 108), seed=1)
+    with pytest.raises(MissingTargetError, match="several targets 'hog'"):
+        open_stored(recipe, dataset, {})
+    assert record_stored(open_stored(recipe, dataset, recorded)) == recorded
+
+
+def test_a_name_whose_recorded_target_is_gone_means_the_one_there_is(tmp_path: Path) -> None:
+    dataset, recipe = dataset_of(tmp_path, {"image": 100}), stored_histograms_recipe()
+    store_histograms(dataset, size=224, shape=(196, 108))
+    recorded = record_stored(open_stored(recipe, dataset, {}))
+    shutil.rmtree(tmp_path / "targets")
+    store_histograms(dataset, size=224, shape=(196, 108), seed=1)
+    present = open_stored(recipe, dataset, recorded)["hog"].spec.target_id
+    assert [present] == dataset.target_ids()
+    assert present != recorded["hog"]["target_id"]

@@ -10,11 +10,15 @@ import typer
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from shards.errors import SettingsError
+import maskloom
+from shards.errors import SettingsError, StorageError
+from trainers.adoption import adopt_weights
 from trainers.checkpoint import latest
 from trainers.commands import app
 from trainers.launch import Request
 from trainers.registry import resolve_recipe
+from trainers.run import RunFolder, RunMismatchError
+from trainers.run_card import RunCardError
 from trainers.weights import WeightsError
 
 RUNNER = CliRunner()
@@ -122,3 +126,64 @@ def test_a_stopped_training_exits_like_a_stopped_process(monkeypatch: pytest.Mon
     assert result.exit_code == 143
     assert "Stopped after step 7" in result.output
     assert isinstance(app, typer.Typer)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "maskloom train mae --data photos --out runs/first --size tiny --batch 64 --epochs 20",
+        "maskloom eval runs/first --data photos --limit 5000",
+        "maskloom import mae mae_pretrain_vit_base_full.pth --out runs/official",
+        "maskloom eval runs/official --data photos",
+    ],
+)
+def test_every_example_of_the_help_stands_on_a_line_of_its_own(line: str) -> None:
+    words = ["import"] if "official" in line else [line.split()[1]]
+    output = RUNNER.invoke(maskloom.app, [*words, "--help"], terminal_width=80).output
+    assert line in [shown.strip() for shown in output.splitlines()]
+
+
+def test_a_run_of_ones_own_recipe_is_evaluated_when_its_name_is_typed_again(
+    asked: Request, unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "at_home.py").write_text("from trainers.recipes.mae import recipe\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    words = ["--out", asked.out, "--size", "tiny", "--device", "cpu", "--workers", 0, "--steps", 1, *settings(asked)]
+    assert "is complete" in call("train", "at_home:recipe", "--data", asked.data, *words)
+    evaluation = ["eval", asked.out, "--data", unlabelled, "--workers", 0, "--device", "cpu"]
+    with pytest.raises(RunCardError, match="--recipe at_home:recipe"):
+        call(*evaluation)
+    with pytest.raises(RunCardError, match="'at_home:other' was asked for"):
+        call(*evaluation, "--recipe", "at_home:other")
+    assert "has no labels" in call(*evaluation, "--recipe", "at_home:recipe")
+
+
+def test_an_import_that_was_interrupted_is_completed_and_not_repeated(
+    asked: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, weights = tmp_path / "imported", tmp_path / "official.safetensors"
+    network = resolve_recipe("mae", size="tiny", settings=asked.settings).network(seed=5)
+    save_file(official(network.state_dict()), weights)
+    words = ["import", "mae", weights, "--out", out, "--size", "tiny", *settings(asked)]
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainers.adoption.write", fail)
+    with pytest.raises(KeyboardInterrupt):
+        adopt_weights("mae", weights, out, size="tiny", settings=asked.settings, part="network")
+    monkeypatch.undo()
+    assert RunFolder(out).exists()
+    call(*words)
+    assert latest(out / "checkpoints") is not None
+    with pytest.raises(RunMismatchError, match="holds a run already"):
+        call(*words)
+
+
+def test_an_import_to_where_nothing_can_be_written_is_a_storage_error(asked: Request, tmp_path: Path) -> None:
+    weights = tmp_path / "official.safetensors"
+    network = resolve_recipe("mae", size="tiny", settings=asked.settings).network(seed=5)
+    save_file(official(network.state_dict()), weights)
+    with pytest.raises(StorageError):
+        call("import", "mae", weights, "--out", weights / "run", "--size", "tiny", *settings(asked))

@@ -1,6 +1,8 @@
 """Whole runs: started, stopped, killed, resumed, shared between processes."""
 
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,11 +11,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import trainers.loop
-from shards.errors import MaskloomError, SettingsError
+from pipelines.views import CenterCrop, ViewSet
+from shards.dataset import Dataset
+from shards.errors import MaskloomError, SettingsError, StorageError
+from shards.target_table import TargetSpec, seal_target, write_target_shard
 from trainers.checkpoint import CheckpointError, latest, listing
 from trainers.launch import Request
 from trainers.loop import Ending
@@ -89,6 +95,7 @@ def test_a_run_learns_and_leaves_what_it_promises(asked: Request, run_training: 
         "tensorboard",
         "checkpoints",
         "report.html",
+        "tmp",
     }
 
 
@@ -203,3 +210,117 @@ def test_nothing_is_written_when_the_recipe_does_not_fit(asked: Request, run_tra
     with pytest.raises(MaskloomError):
         run_training(replace(asked, settings=(*asked.settings, "targets.patches.name=other")))
     assert not asked.out.exists()
+
+
+def test_a_batch_larger_than_the_dataset_is_refused_before_anything_is_made(
+    asked: Request, run_training: Train
+) -> None:
+    with pytest.raises(SettingsError, match=r"takes 101 samples per step, but .* holds only 100"):
+        run_training(replace(asked, settings=(*asked.settings, "training.batch=101")))
+    assert not asked.out.exists()
+
+
+@pytest.mark.parametrize(("size", "warned"), [("tiny", False), ("base", True)])
+def test_a_size_that_is_too_slow_for_a_cpu_is_warned_of(
+    asked: Request, run_training: Train, caplog: pytest.LogCaptureFixture, size: str, warned: bool
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="trainers.launch"):
+        run_training(replace(asked, size=size, epochs=None, steps=1))
+    assert ("--size tiny" in caplog.text) == warned
+
+
+def test_another_precision_is_refused_and_auto_keeps_that_of_the_run(asked: Request, run_training: Train) -> None:
+    short = replace(asked, epochs=None, steps=1, precision="bf16")
+    run_training(short)
+    with pytest.raises(RunMismatchError, match="precision is 'bf16' there, 'fp32' here"):
+        run_training(replace(short, precision="fp32"))
+    assert run_training(replace(short, precision="auto")).step == 1
+    assert RunFolder(asked.out).card().precision == "bf16"
+
+
+def test_a_run_whose_last_lines_were_torn_goes_on(
+    asked: Request, run_training: Train, stop_at: Callable[[int, int], None]
+) -> None:
+    stop_at(6, signal.SIGTERM)
+    run_training(asked)
+    for name in ("starts.jsonl", "metrics.jsonl"):
+        with (asked.out / name).open("a") as file:
+            file.write('{"step": 7, "at')
+    assert run_training(asked) == Ending(step=STEPS, signal=None)
+    assert [start["step"] for start in RunFolder(asked.out).starts()] == [0, 6]
+    assert len(losses(asked)) == STEPS
+
+
+def test_a_place_that_cannot_be_written_is_a_storage_error(asked: Request, run_training: Train) -> None:
+    asked.out.touch()
+    for out in (asked.out, asked.out / "run"):
+        with pytest.raises(StorageError, match="Cannot write"):
+            run_training(replace(asked, out=out))
+
+
+STORED = (
+    "modalities.image.size=32",
+    "modalities.image.patch=8",
+    "model.width=32",
+    "model.depth=1",
+    "model.heads=2",
+    "training.batch=16",
+    "targets.hog.source=stored",
+)
+
+
+def store_histograms(root: Path, *, seed: int) -> str:
+    """Seal a stored target of noise, and return its id."""
+    dataset = Dataset.open(root)
+    spec = TargetSpec(
+        teacher="hog",
+        teacher_settings={},
+        weights_sha256=None,
+        preprocessing="",
+        views=ViewSet(policy=CenterCrop(size=32), count=1, seed=seed).to_json(),
+        shape=(16, 108),
+        dtype="float16",
+        software={},
+    )
+    for shard in range(dataset.manifest.num_shards):
+        rows, blocks = dataset.shard_samples(shard), []
+        for start in range(0, rows, 64):
+            keys = [f"{shard}-{row}" for row in range(start, min(start + 64, rows))]
+            blocks.append((keys, [np.full((len(keys), *spec.shape), 0.1, dtype=np.float16)]))
+        write_target_shard(dataset, spec, shard, blocks)
+    seal_target(dataset, spec, {})
+    return spec.target_id
+
+
+@pytest.fixture
+def stored(asked: Request, tmp_path: Path) -> Request:
+    """A run of one step on a stored target."""
+    data = Path(shutil.copytree(asked.data, tmp_path / "stored"))
+    return replace(asked, recipe="maskfeat", settings=STORED, data=data, epochs=None, steps=1)
+
+
+def test_the_card_tells_which_stored_target_is_read_and_which_views_are_replayed(
+    stored: Request, run_training: Train
+) -> None:
+    target_id = store_histograms(stored.data, seed=0)
+    run_training(stored)
+    card = RunFolder(stored.out).card()
+    views = {"policy": "CenterCrop", "parameters": {"size": 32}, "count": 1, "seed": 0}
+    assert card.stored == {"hog": {"target_id": target_id, "views": views}}
+    assert target_id in RunFolder(stored.out).report.read_text()
+
+
+def test_a_second_target_of_the_teacher_does_not_keep_a_run_from_going_on(stored: Request, run_training: Train) -> None:
+    store_histograms(stored.data, seed=0)
+    run_training(stored)
+    store_histograms(stored.data, seed=1)
+    assert run_training(stored) == Ending(step=1, signal=None)
+
+
+def test_a_target_that_was_made_anew_is_refused_with_both_ids(stored: Request, run_training: Train) -> None:
+    before = store_histograms(stored.data, seed=0)
+    run_training(stored)
+    shutil.rmtree(stored.data / "targets")
+    after = store_histograms(stored.data, seed=1)
+    with pytest.raises(RunMismatchError, match=f"stored.hog.target_id is '{before}' there, '{after}' here"):
+        run_training(stored)

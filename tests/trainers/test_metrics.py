@@ -4,10 +4,12 @@ import io
 import math
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from shards.errors import StorageError
 from trainers.metrics import JsonLines, LiveProgress, Metrics, PlainLines, Record, TensorBoard, read_metrics
 
 
@@ -89,3 +91,29 @@ def test_tensorboard_gets_every_tenth_step(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     assert [event.step for event in events.Scalars("loss")] == [10, 20]
+
+
+def test_a_full_disk_is_told_as_such_and_closes_every_sink(tmp_path: Path) -> None:
+    class Closing:
+        closed = False
+
+        def write(self, records: object) -> None:
+            pass
+
+        def close(self) -> None:
+            self.closed = True
+
+    sink, last = JsonLines(tmp_path / "metrics.jsonl", last_step=0), Closing()
+    sink.close()
+    sink._file = Path("/dev/full").open("w")  # noqa: SIM115 - the sink closes it
+    with pytest.raises(StorageError, match="No space left while writing"), Metrics([sink, last]) as metrics:
+        metrics.write([record(1)])
+    assert last.closed
+
+
+def test_metrics_that_cannot_be_written_are_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        JsonLines(tmp_path / "file" / "metrics.jsonl", last_step=0)
+    with pytest.raises(StorageError):
+        TensorBoard(tmp_path / "file" / "tensorboard", last_step=0, every=1)

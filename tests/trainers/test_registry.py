@@ -5,7 +5,14 @@ import pytest
 
 from shards.errors import SettingsError
 from trainers.recipes import mae
-from trainers.registry import find_recipe, recipe_names, recipe_summary, resolve_recipe
+from trainers.registry import (
+    find_recipe,
+    find_typed_recipe,
+    recipe_names,
+    recipe_summary,
+    resolve_recipe,
+    resolve_typed_recipe,
+)
 
 
 @pytest.fixture
@@ -42,7 +49,7 @@ def test_an_unknown_size_is_refused() -> None:
 
 @pytest.mark.usefixtures("outside")
 def test_a_recipe_outside_the_folder_is_found_by_module_and_function() -> None:
-    assert resolve_recipe("my_recipes:deeper", size="tiny", settings=["model.depth=6"]).model.depth == 6
+    assert resolve_typed_recipe("my_recipes:deeper", size="tiny", settings=["model.depth=6"]).model.depth == 6
 
 
 @pytest.mark.usefixtures("outside")
@@ -56,10 +63,25 @@ def test_a_recipe_outside_the_folder_is_found_by_module_and_function() -> None:
 )
 def test_an_outside_recipe_that_cannot_be_used_says_why(name: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        resolve_recipe(name, size="tiny")
+        resolve_typed_recipe(name, size="tiny")
 
 
 @pytest.mark.usefixtures("outside")
 def test_an_import_error_inside_an_outside_recipe_is_not_hidden() -> None:
     with pytest.raises(ModuleNotFoundError, match="a_module_nobody_has"):
-        find_recipe("needs_more:recipe")
+        find_typed_recipe("needs_more:recipe")
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("name", ["my_recipes:deeper", "os:system"])
+def test_a_name_that_nobody_typed_is_not_imported(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"no recipe '{name}'"):
+        resolve_recipe(name, size="tiny")
+    assert "my_recipes" not in sys.modules
+
+
+def test_a_typed_recipe_may_lie_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "recipes_right_here.py").write_text("from trainers.recipes.mae import recipe\n")
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder])
+    monkeypatch.chdir(tmp_path)
+    assert resolve_typed_recipe("recipes_right_here:recipe", size="tiny").name == "mae"

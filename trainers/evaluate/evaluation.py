@@ -1,5 +1,6 @@
 """`maskloom eval`: everything that is measured of a run, as JSON and pictures in its folder."""
 
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from pipelines.batch import Batch
 from pipelines.stream import sequential
 from pipelines.views import CenterCrop
 from shards.dataset import Dataset
+from shards.storage import make_folder, replace_file
 from trainers.checkpoint import CheckpointError, latest, restore_network
 from trainers.evaluate.features import Features, encoder_extractor, extract, pixel_extractor
+from trainers.evaluate.labels import class_numbers, renumber, require_known_numbers
 from trainers.evaluate.probes import majority, probe, reason_to_skip, split
 from trainers.evaluate.reconstruction import contact_sheet, reconstruct
 from trainers.nn.network import Network
@@ -50,18 +53,22 @@ class Subject:
         return sequential(dataset, modalities=self.recipe.modalities, views=views, batch=BATCH, workers=workers)
 
 
-def load_subject(run: RunFolder, *, device: torch.device, dtype: torch.dtype) -> Subject:
+def load_subject(
+    run: RunFolder, *, device: torch.device, dtype: torch.dtype, typed_recipe: str | None = None
+) -> Subject:
     """Rebuild the network of a run with the weights of its newest checkpoint.
 
+    `typed_recipe` is the recipe that the user named on this command line, if any; see `RunCard.rebuild`.
+
     Raises:
-        RunCardError: the folder holds no run, or the code no longer makes its recipe.
+        RunCardError: the folder holds no run, its recipe is code that was not named, or is no longer what it was.
         CheckpointError: there is no checkpoint yet, or it is damaged.
     """
     card = run.card()
     checkpoint = latest(run.checkpoints)
     if checkpoint is None:
         raise CheckpointError(f"{run.root} has no checkpoint yet. Train it for at least one --save-every first.")
-    recipe = card.rebuild()
+    recipe = card.rebuild(typed=typed_recipe)
     network = recipe.network(seed=card.seed).to(device)
     restore_network(checkpoint, network)
     return Subject(
@@ -75,19 +82,32 @@ def evaluate(
     """Measure a network on the first `limit` samples of a dataset; writes RUN/eval/<dataset>.json and its picture.
 
     The probes learn from `data` and are tested on `test`, or on a fifth of `data` when there is no `test`.
+
+    Raises:
+        SettingsError: the classes of `test` cannot be matched with those of `data`.
+        StorageError: the results cannot be written.
     """
-    run.evaluations.mkdir(exist_ok=True)
-    name = data.root.resolve().name
+    make_folder(run.evaluations)
+    name = _result_name(run, data)
     result = {
         "step": subject.step,
         "dataset": {"path": str(data.root.resolve()), "dataset_id": data.dataset_id, "samples": data.num_samples},
         "test_dataset": test and {"path": str(test.root.resolve()), "dataset_id": test.dataset_id},
         "limit": limit,
         "classification": classify(subject, data, test, limit=limit, workers=workers),
-        "reconstruction": draw(subject, test or data, run.evaluations / f"{name}.png"),
+        "reconstruction": draw(run, subject, test or data, run.evaluations / f"{name}.png"),
     }
-    (run.evaluations / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    replace_file(run.root, run.evaluations / f"{name}.json", (json.dumps(result, indent=2) + "\n").encode())
     return result
+
+
+def _result_name(run: RunFolder, data: Dataset) -> str:
+    """The name of the dataset's folder, with the start of its id if another dataset of that name was measured before."""
+    name = data.root.resolve().name
+    path = run.evaluations / f"{name}.json"
+    if not path.is_file() or json.loads(path.read_text())["dataset"]["dataset_id"] == data.dataset_id:
+        return name
+    return f"{name}-{data.dataset_id[:8]}"
 
 
 def classify(
@@ -100,8 +120,7 @@ def classify(
     if test is None:
         train_features, test_features = split(_features(subject, data, limit=limit, workers=workers))
     else:
-        train_features = _features(subject, data, limit=limit, workers=workers)
-        test_features = _features(subject, test, limit=limit, workers=workers)
+        train_features, test_features = _both_features(subject, data, test, limit=limit, workers=workers)
     reason = reason_to_skip(train_features, test_features)
     if reason is not None:
         return {"skipped": reason}
@@ -114,6 +133,19 @@ def classify(
     }
 
 
+def _both_features(
+    subject: Subject, data: Dataset, test: Dataset, *, limit: int | None, workers: int
+) -> tuple[Features, Features]:
+    """Features of two datasets, with the labels of the second as the first numbers its classes."""
+    numbers = class_numbers(data, test)
+    train_features = _features(subject, data, limit=limit, workers=workers)
+    test_features = _features(subject, test, limit=limit, workers=workers)
+    if numbers is not None:
+        return train_features, renumber(test_features, numbers)
+    require_known_numbers(data, test, train_features, test_features)
+    return train_features, test_features
+
+
 def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers: int) -> Features:
     """Vectors of the trained and the untrained encoder and of the pixels, in one pass over the data."""
     extractors = {
@@ -124,7 +156,7 @@ def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers:
     return extract(subject.batches(dataset, workers=workers), extractors, limit=limit)
 
 
-def draw(subject: Subject, dataset: Dataset, path: Path) -> dict[str, str]:
+def draw(run: RunFolder, subject: Subject, dataset: Dataset, path: Path) -> dict[str, str]:
     """Draw reconstructions of the first samples, masked as in training; or the reason why there are none."""
     batch = next(islice(subject.batches(dataset, workers=0), 1), None)
     if batch is None:
@@ -132,7 +164,9 @@ def draw(subject: Subject, dataset: Dataset, path: Path) -> dict[str, str]:
     shown = reconstruct(subject.network, subject.recipe, _masked(subject, batch).to(subject.device))
     if isinstance(shown, str):
         return {"skipped": shown}
-    contact_sheet(shown.tiles).save(path, optimize=True)
+    drawn = io.BytesIO()
+    contact_sheet(shown.tiles).save(drawn, "PNG", optimize=True)
+    replace_file(run.root, path, drawn.getvalue())
     return {"picture": path.name, "note": shown.note}
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainers.evaluate.features import Features, one_in_five
 from trainers.evaluate.knn import knn_classify
+from trainers.evaluate.labels import number_compactly
 from trainers.evaluate.linear_probe import choose_l2, fit_probe
 
 Z_95 = 1.959964
@@ -58,7 +59,7 @@ def reason_to_skip(train: Features, test: Features) -> str | None:
 
 def probe(train: Features, test: Features, *, device: torch.device) -> dict[str, dict[str, Any]]:
     """Score every feature set of `train` and `test` with both probes: {feature set: {"knn": ..., "linear": ...}}."""
-    num_classes = int(torch.cat([train.labels, test.labels]).max()) + 1
+    train, test, num_classes = number_compactly(train, test)
     return {
         name: {
             "knn": asdict(_knn(train, test, name, num_classes, device)),

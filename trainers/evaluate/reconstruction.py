@@ -11,13 +11,14 @@ from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.modalities import Image
+from pipelines.transforms.hog import BINS, CELLS_PER_SIDE
 from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
 from pipelines.transforms.patches import unpatchify
 from trainers.evaluate.glyphs import draw_histograms
 from trainers.nn.embed import image_patches
 from trainers.nn.network import Network
 from trainers.recipe import Recipe
-from trainers.targets.hog import BINS, HogTarget
+from trainers.targets.hog import HogTarget
 from trainers.targets.patches import NormalisedPatches, patch_statistics
 
 GAP = 6
@@ -128,7 +129,7 @@ def _cells(
         column=columns,
         bin=BINS,
         channel=modality.channels,
-        y=2,
+        y=CELLS_PER_SIDE,
     )
     return cells.mean(dim=1).cpu().numpy()
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from shards.storage import replace_file
 from trainers.metrics import Record, read_metrics
-from trainers.registry import recipe_summary
+from trainers.registry import recipe_names, recipe_summary
 from trainers.report.curves import Curve, line_chart, smooth
 from trainers.run import RunFolder
 from trainers.run_card import RunCard
@@ -20,14 +21,21 @@ Records = Sequence[Record]
 
 
 def build_report(run: RunFolder) -> Path:
-    """Write `report.html` into the run's folder, from whatever is there so far, and return its path."""
+    """Write `report.html` into the run's folder, from whatever is there so far, and return its path.
+
+    Nothing in the folder is executed; a recipe outside maskloom is named, and not looked up.
+
+    Raises:
+        RunCardError: The folder holds no run.
+        StorageError: The page cannot be written.
+    """
     card, records, starts = run.card(), read_metrics(run.metrics), run.starts()
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
         files("trainers.report").joinpath("report.html").read_text(encoding="utf-8")
     )
     html = page.render(
         title=f"{card.recipe}, {card.size}",
-        subtitle=recipe_summary(card.recipe),
+        subtitle=_subtitle(card.recipe),
         run_name=run.root.name,
         numbers=_numbers(records, run.course(), card.resolved["training"]["batch"]),
         facts=_facts(card, starts, run.course()),
@@ -37,8 +45,12 @@ def build_report(run: RunFolder) -> Path:
         card=card.to_json(),
         starts=[_start(start) for start in starts],
     )
-    run.report.write_text(html, encoding="utf-8")
+    replace_file(run.root, run.report, html.encode())
     return run.report
+
+
+def _subtitle(recipe: str) -> str:
+    return recipe_summary(recipe) if recipe in recipe_names() else f"A recipe outside maskloom: {recipe}"
 
 
 def _numbers(records: Records, course: Mapping[str, Any] | None, batch: int) -> list[dict[str, str]]:
@@ -75,6 +87,7 @@ def _facts(
         ("Size", card.size),
         ("Settings", ", ".join(card.settings) or "as in the recipe"),
         ("Dataset", f"{card.dataset} ({card.dataset_id})" if card.dataset else "none: the weights were imported"),
+        ("Views", _views(card)),
         ("Seed", str(card.seed)),
     ]
     if course is not None:
@@ -89,6 +102,21 @@ def _facts(
         facts.append(("Hardware", f"{starts[-1]['processes']} x {starts[-1]['hardware']}, {starts[-1]['precision']}"))
     versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
     return [*facts, ("Software", versions)]
+
+
+def _views(card: RunCard) -> str:
+    """What of each picture is looked at: crops of the recipe, or those that the stored targets were computed on."""
+    if not card.stored:
+        return f"new in every epoch: {_parameters(card.resolved['views'])}"
+    ids = ", ".join(stored["target_id"] for stored in card.stored.values())
+    views = next(iter(card.stored.values()))["views"]
+    parameters = _parameters({"type": views["policy"], **views["parameters"]})
+    return f"the {views['count']} that {ids} was computed on, seed {views['seed']}: {parameters}"
+
+
+def _parameters(described: Mapping[str, Any]) -> str:
+    kind = described["type"].rpartition(":")[2]
+    return f"{kind}, " + ", ".join(f"{name} {value}" for name, value in described.items() if name != "type")
 
 
 def _charts(records: Records) -> list[dict[str, Any]]:

@@ -8,12 +8,8 @@ from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.modalities import Image
-from pipelines.transforms.hog import hog
-from pipelines.transforms.image import normalise
+from pipelines.transforms.hog import BINS, CELLS_PER_SIDE, patch_hog
 from shards.errors import SettingsError
-
-BINS = 9
-CELLS_PER_SIDE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +56,6 @@ def _computer(modality: Image) -> Callable[[Batch], Tensor]:
         )
 
     def computed(batch: Batch) -> Tensor:
-        images = batch.inputs[modality.field]
-        pixels = images if images.is_floating_point() else normalise(images)
-        return hog(pixels, patch=modality.patch)
+        return patch_hog(batch.inputs[modality.field], patch=modality.patch)
 
     return computed

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from shards.dataset import Dataset
+from shards.errors import StorageError
 from trainers.checkpoint import CheckpointError
 from trainers.evaluate.evaluation import PIXELS, TRAINED, UNTRAINED, Subject, evaluate, load_subject
 from trainers.launch import Request
@@ -77,3 +78,34 @@ def test_a_run_without_checkpoint_says_so(trained: RunFolder) -> None:
         folder.rename(trained.root / folder.name)
     with pytest.raises(CheckpointError, match="no checkpoint yet"):
         subject_of(trained)
+
+
+def test_labels_of_the_test_are_matched_by_class_name(trained: RunFolder, labelled: Path) -> None:
+    opened = Dataset.open(labelled)
+    names = ("ant", "bee", "cat", "dog")
+    data, turned = (
+        Dataset(opened.root, replace(opened.manifest, classes=classes), opened.dataset_id)
+        for classes in (names, names[::-1])
+    )
+    result = evaluate(trained, subject_of(trained), data, turned, limit=None, workers=0)
+    assert result["classification"]["scores"][PIXELS]["linear"]["accuracy"] == 0.0
+
+
+def test_two_datasets_in_folders_of_one_name_have_a_result_each(trained: RunFolder, labelled: Path) -> None:
+    one = Dataset.open(labelled)
+    other = Dataset(one.root, one.manifest, "f" * 16)
+    for data in (one, other, one):
+        evaluate(trained, subject_of(trained), data, None, limit=10, workers=0)
+    assert sorted(path.name for path in trained.evaluations.iterdir()) == [
+        "stripes-ffffffff.json",
+        "stripes-ffffffff.png",
+        "stripes.json",
+        "stripes.png",
+    ]
+    assert json.loads((trained.evaluations / "stripes.json").read_text())["dataset"]["dataset_id"] == one.dataset_id
+
+
+def test_results_that_cannot_be_written_are_a_storage_error(trained: RunFolder, labelled: Path) -> None:
+    trained.evaluations.touch()
+    with pytest.raises(StorageError, match="Cannot write"):
+        evaluate(trained, subject_of(trained), Dataset.open(labelled), None, limit=10, workers=0)

@@ -1,5 +1,7 @@
 """Scores."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -58,3 +60,10 @@ def test_what_cannot_be_classified_is_skipped_with_a_reason(count: int, classes:
 
 def test_enough_labels_are_not_skipped() -> None:
     assert reason_to_skip(*split(features(200))) is None
+
+
+def test_huge_labels_cost_nothing_and_score_the_same() -> None:
+    plain = features(150)
+    huge = replace(plain, labels=plain.labels * 700_000_000)
+    device = torch.device("cpu")
+    assert probe(*split(huge), device=device) == probe(*split(plain), device=device)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -97,3 +98,30 @@ def test_names_cannot_become_markup(run: RunFolder) -> None:
     card = run.root / "run.json"
     card.write_text(card.read_text().replace('"size": "tiny"', '"size": "<script>alert(1)</script>"', 1))
     assert "<script" not in build_report(run).read_text()
+
+
+def test_a_report_does_not_execute_the_recipe_of_its_run(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sprung.py").write_text("raise AssertionError('this was executed')")
+    monkeypatch.syspath_prepend(tmp_path)
+    card = run.root / "run.json"
+    card.write_text(card.read_text().replace('"recipe": "mae"', '"recipe": "sprung:recipe"', 1))
+    assert "A recipe outside maskloom: sprung:recipe" in outline(build_report(run)).text
+
+
+def test_page_says_which_views_were_looked_at(run: RunFolder) -> None:
+    assert "new in every epoch: CropAndFlip, scale [0.2, 1.0]" in outline(run.report).text
+    card = run.card()
+    views = {"policy": "CenterCrop", "parameters": {"size": 32}, "count": 3, "seed": 5}
+    replace(card, stored={"hog": {"target_id": "hog-0123", "views": views}}).save(run.root)
+    text = outline(build_report(run)).text
+    assert "the 3 that hog-0123 was computed on, seed 5: CenterCrop, size 32" in text
+    assert "CropAndFlip, scale" not in text
+
+
+def test_page_is_built_from_files_that_were_torn(run: RunFolder) -> None:
+    for name in ("starts.jsonl", "metrics.jsonl"):
+        with (run.root / name).open("a") as file:
+            file.write('{"step": 15, "at')
+    assert "14 of 14" in outline(build_report(run)).text
