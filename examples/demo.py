@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parent
 IMAGE_SIZE, PATCH = 64, 8
 NUM_SCENES = 1000
 SHAPE = ("--set", f"modalities.image.size={IMAGE_SIZE}", "--set", f"modalities.image.patch={PATCH}")
-MODEL = ("--size", "tiny", *SHAPE, "--set", "model.depth=6", "--batch", 64, "--set", "training.base_lr=1e-3")
+MODEL = ("--size", "tiny", *SHAPE, "--set", "model.depth=6", "--batch", 32, "--set", "training.base_lr=1e-3")
 
 
 def run(*words: object) -> None:
@@ -73,10 +73,12 @@ def learn(source: Path, out: Path) -> tuple[Path, Path]:
         f"patch={PATCH}",
         "--views",
         4,
+        "--scale",
+        "0.5,1",  # what the recipe maskfeat crops
     )
-    run("maskloom", "train", "mae", "--data", dataset, "--out", pixels, *MODEL, *decoder, "--steps", 500)
+    run("maskloom", "train", "mae", "--data", dataset, "--out", pixels, *MODEL, *decoder, "--steps", 900)
     run("maskloom", "eval", pixels, "--data", dataset)
-    run("maskloom", "train", "maskfeat", "--data", dataset, "--out", hog, *MODEL, *stored, "--steps", 200)
+    run("maskloom", "train", "maskfeat", "--data", dataset, "--out", hog, *MODEL, *stored, "--steps", 300)
     run("maskloom", "eval", hog, "--data", dataset)
     return pixels, hog
 
