@@ -12,12 +12,13 @@ from pathlib import Path
 
 import torch
 
-from ingest.plan import Plan, make_plan
+from ingest.plan import make_plan
 from ingest.plan_file import commit_plan
+from ingest.run import origin_of
 from ingest.settings import IngestSettings
 from ingest.shard_task import write_shard
 from ingest.sources.folder import FolderSource
-from shards.manifest import Origin, seal
+from shards.manifest import seal
 
 
 def ingest_with_pool(source: Path, dataset: Path, settings: IngestSettings, workers: int) -> None:
@@ -32,20 +33,7 @@ def ingest_with_pool(source: Path, dataset: Path, settings: IngestSettings, work
         # Leaving the block kills the workers; joined, their CPU-seconds are counted.
         pool.close()
         pool.join()
-    seal(dataset, _origin(listed, plan))
-
-
-def _origin(source: FolderSource, plan: Plan) -> Origin:
-    return Origin(
-        plan_id=plan.plan_id,
-        source=source.describe(),
-        settings=plan.settings.to_json(),
-        software=plan.software,
-        classes=plan.classes,
-        num_items=len(plan.items),
-        num_shards=plan.num_shards,
-        ignored={},
-    )
+    seal(dataset, origin_of(listed, plan))
 
 
 def main() -> None:

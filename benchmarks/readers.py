@@ -20,6 +20,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ingest.plan import make_plan
 from ingest.plan_file import commit_plan
+from ingest.run import origin_of
 from ingest.settings import IngestSettings
 from ingest.shard_task import write_shard
 from ingest.sources.folder import FolderSource
@@ -29,7 +30,7 @@ from pipelines.stream import Stream
 from pipelines.transforms.image import decode_image, render
 from pipelines.views import FreshViews, RandomResizedCrop
 from shards.dataset import Dataset
-from shards.manifest import Origin, seal
+from shards.manifest import seal
 
 BATCH = 32
 SIDE = 224
@@ -92,17 +93,7 @@ class Maskloom:
         commit_plan(self._folder, plan)
         for shard in range(plan.num_shards):
             write_shard(self._folder, shard, pictures)
-        origin = Origin(
-            plan_id=plan.plan_id,
-            source=source.describe(),
-            settings=plan.settings.to_json(),
-            software=plan.software,
-            classes=plan.classes,
-            num_items=len(plan.items),
-            num_shards=plan.num_shards,
-            ignored={},
-        )
-        seal(self._folder, origin)
+        seal(self._folder, origin_of(source, plan))
 
     def batches(self, collate: Collate, epoch: int) -> Iterable[Any]:
         """Return the batches of a whole epoch: bytes by `Dataset.read`, pictures by the real Stream."""

@@ -47,7 +47,7 @@ def ingest(source: Source, dataset: Path, settings: IngestSettings, *, cluster: 
     make_folder(dataset)
     commit_plan(dataset, plan)
     _write_missing(dataset, plan, source.root.resolve(), cluster, console)
-    return seal(dataset, _origin(source, plan))
+    return seal(dataset, origin_of(source, plan))
 
 
 def _require_outside(dataset: Path, source: Source) -> None:
@@ -92,7 +92,8 @@ def _size(receipt: Receipt) -> int:
     return receipt.samples + sum(receipt.rejects.values())
 
 
-def _origin(source: Source, plan: Plan) -> Origin:
+def origin_of(source: Source, plan: Plan) -> Origin:
+    """Return what the manifest says about where a dataset comes from."""
     return Origin(
         plan_id=plan.plan_id,
         source=printable(source.describe()),

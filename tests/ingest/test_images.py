@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import simplejpeg
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from ingest.images import store_image
@@ -407,46 +405,3 @@ def test_what_was_lossless_stays_lossless_and_what_was_lossy_becomes_jpeg() -> N
 def test_only_the_header_is_checked_if_only_that_is_asked() -> None:
     cut = jpeg(1)[:-200]
     assert store_image(cut, IngestSettings(check=Check.HEADER)).data == cut
-
-
-_SEEDS = [
-    *(encoded(pixels(1, width=24, height=20), kind) for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")),
-    encoded(pixels(1, width=24, height=20), "JPEG", exif=exif_of(6)),
-    encoded(Image.fromarray(pixels(1)).quantize(), "PNG", transparency=3),
-]
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_a_damaged_file_is_stored_or_refused_and_never_anything_else(data: st.DataObject) -> None:
-    file = bytearray(data.draw(st.sampled_from(_SEEDS)))
-    for _ in range(data.draw(st.integers(1, 4))):
-        file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
-    file = file[: data.draw(st.integers(0, len(file)))] if data.draw(st.booleans()) else file
-    try:
-        stored = store_image(bytes(file), IngestSettings(image_size=16))
-    except Rejection:
-        return
-    assert decode_image(stored.data).shape == (stored.height, stored.width, 3)
-
-
-def hostile_files() -> list[Any]:
-    if not HOSTILE.is_dir():
-        absent = pytest.mark.skip(reason=f"the collection of odd files {HOSTILE} is not there")
-        return [pytest.param(HOSTILE, marks=absent)]
-    names = {path: path.name[:24].encode("ascii", "replace").decode() for path in sorted(HOSTILE.iterdir())}
-    return [pytest.param(path, id=f"{number:02d}-{name}") for number, (path, name) in enumerate(names.items())]
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("path", hostile_files())
-@pytest.mark.parametrize("image_size", [None, 64])
-def test_odd_files_of_others_are_stored_readable_or_refused(path: Path, image_size: int | None) -> None:
-    try:
-        stored = store_image(path.read_bytes(), IngestSettings(image_size=image_size))
-    except Rejection as rejection:
-        assert rejection.reason in RejectReason and rejection.detail
-        return
-    assert decode_image(stored.data).shape == (stored.height, stored.width, 3)
-    if image_size is not None:
-        assert min(stored.width, stored.height) <= image_size
