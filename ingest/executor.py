@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from distributed import Client, LocalCluster, as_completed
@@ -55,13 +55,16 @@ class DaskExecutor:
         """
         waiting = iter(arguments)
         running = as_completed(raise_errors=False)
-        in_flight = self._submit(running, task, waiting, room=self._window())
-        for future in running:
-            result = _result(future)
-            future.release()
-            in_flight -= 1
-            in_flight += self._submit(running, task, waiting, room=self._window() - in_flight)
-            yield result
+        with _remembered_interrupts() as interrupts:
+            in_flight = self._submit(running, task, waiting, room=self._window())
+            for future in running:
+                if interrupts:
+                    raise KeyboardInterrupt
+                result = _result(future)
+                future.release()
+                in_flight -= 1
+                in_flight += self._submit(running, task, waiting, room=self._window() - in_flight)
+                yield result
 
     def _window(self) -> int:
         threads = sum(int(threads) for threads in self._client.nthreads().values())
@@ -123,10 +126,30 @@ def _local_cluster(workers: int) -> LocalCluster:
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
     """Make the processes started meanwhile ignore Ctrl-C: the command stops them, and only it has something to say."""
+    with _interrupts_to(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _remembered_interrupts() -> Iterator[list[int]]:
+    """Note every Ctrl-C besides raising it: raised inside a finaliser or a callback, Python reports and forgets it."""
+    seen: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    with _interrupts_to(note):
+        yield seen
+
+
+@contextmanager
+def _interrupts_to(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+    """Handle Ctrl-C by `handler` for a while; only the main thread of a program can say so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from ingest.run import Cluster, ingest
@@ -52,6 +53,12 @@ def ingest_here(
 
 def silent() -> Console:
     return Console(file=io.StringIO())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """The number of threads decides the order of sums: with one, runs here and in child processes agree bit for bit."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
