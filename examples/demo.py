@@ -78,7 +78,7 @@ def learn(source: Path, out: Path) -> tuple[Path, Path]:
     )
     run("maskloom", "train", "mae", "--data", dataset, "--out", pixels, *MODEL, *decoder, "--steps", 900)
     run("maskloom", "eval", pixels, "--data", dataset)
-    run("maskloom", "train", "maskfeat", "--data", dataset, "--out", hog, *MODEL, *stored, "--steps", 300)
+    run("maskloom", "train", "maskfeat", "--data", dataset, "--out", hog, *MODEL, *stored, "--steps", 150)
     run("maskloom", "eval", hog, "--data", dataset)
     return pixels, hog
 
