@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import xxhash
 
 from shards.errors import CorruptShardError, MissingFieldError, did_you_mean
@@ -60,13 +62,15 @@ class ShardReader:
 
     def rows(self, block: int, fields: tuple[str, ...]) -> list[Row]:
         """Return what is needed to read the samples of a block with the given fields."""
+        batch = self._table.block(block)
+        keys = _values(batch, "key")
         names = self._fact_names(fields)
-        members = [f"{field}.{part}" for field in fields for part in ("offset", "size", "xxh3")]
-        columns = self._table.block(block).select(["key", *names, *members]).to_pydict()
-        return [
-            (key, {name: columns[name][place] for name in names}, _members(columns, place, fields))
-            for place, key in enumerate(columns["key"])
-        ]
+        facts = zip(*(_values(batch, name) for name in names), strict=True) if names else [()] * len(keys)
+        members = list(zip(*(_members(batch, field) for field in fields), strict=True)) if fields else [()] * len(keys)
+        if any((batch.column(f"{field}.size").to_numpy() < 0).any() for field in fields):
+            members = [tuple(member for member in row if member[2] >= 0) for row in members]
+        named = [dict(zip(names, values, strict=True)) for values in facts]
+        return list(zip(keys, named, members, strict=True))
 
     def read(self, row: Row) -> Sample:
         """Read the payloads of a row and check them.
@@ -108,6 +112,13 @@ class ShardReader:
         return [name for name in dict.fromkeys(wanted) if name in known]
 
 
-def _members(columns: Mapping[str, list[Any]], place: int, fields: tuple[str, ...]) -> tuple[Member, ...]:
-    located = ((field, *(columns[f"{field}.{part}"][place] for part in ("offset", "size", "xxh3"))) for field in fields)
-    return tuple(member for member in located if member[2] >= 0)
+def _members(batch: pa.RecordBatch, field: str) -> Iterator[Member]:
+    parts = (_values(batch, f"{field}.{part}") for part in ("offset", "size", "xxh3"))
+    return zip(repeat(field), *parts)
+
+
+def _values(batch: pa.RecordBatch, name: str) -> list[Any]:
+    column = batch.column(name)
+    if pa.types.is_integer(column.type):
+        return list(column.to_numpy().tolist())  # several times faster than one Arrow scalar after the other
+    return list(column.to_pylist())

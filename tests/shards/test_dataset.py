@@ -179,3 +179,11 @@ def test_columns_come_without_touching_a_tar(dataset_root: Path) -> None:
     ids = np.arange(150)
     assert set(dataset.column(ids, "image.width").tolist()) == {48}
     assert set(dataset.column(ids, "label").tolist()) == set(range(7))
+
+
+@pytest.mark.parametrize("fields", [(), ("text",), ("label",), ("text", "label")])
+def test_any_choice_of_fields_can_be_read(sealed: Path, fields: tuple[str, ...]) -> None:
+    dataset = Dataset.open(sealed)
+    samples = dataset.read(np.arange(dataset.num_samples), fields)
+    assert all(set(sample.fields) == set(fields) for sample in samples)
+    assert [sample.key for sample in samples] == dataset.keys(np.arange(dataset.num_samples))
