@@ -16,8 +16,6 @@ ROUNDS = 8
 """Even. In groups of 4096 no test of pairs of places tells the result from a random order. With fewer than ten places
 some orders are likelier than others, by a sixth or so; twice the rounds would even that out, at twice the cost."""
 
-MAX_SIZE = 2**62
-
 _HALF = np.uint64(32)
 _FIRST = np.uint64(0xFF51AFD7ED558CCD)
 _SECOND = np.uint64(0xC4CEB9FE1A85EC53)

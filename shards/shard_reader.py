@@ -102,10 +102,6 @@ class ShardReader:
         values: list[Any] = self._table.block(block).column(name).to_pylist()
         return values
 
-    def fact(self, row: int, name: str) -> Any:  # noqa: ANN401 - a fact is a number or a string
-        """Return one indexed value of one sample; see `facts`."""
-        return self.facts(row // BLOCK, name)[row % BLOCK]
-
     def _fact_names(self, fields: tuple[str, ...]) -> list[str]:
         known = self._table.schema.names
         wanted = [name for field in (*fields, "label") for name in FIELDS[field].facts]

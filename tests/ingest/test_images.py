@@ -399,9 +399,6 @@ def test_what_was_lossless_stays_lossless_and_what_was_lossy_becomes_jpeg() -> N
         assert store_image(encoded(pixels(1, width=90), kind), IngestSettings(image_size=32)).extension == extension
 
 
-# Anything at all
-
-
 def test_only_the_header_is_checked_if_only_that_is_asked() -> None:
     cut = jpeg(1)[:-200]
     assert store_image(cut, IngestSettings(check=Check.HEADER)).data == cut

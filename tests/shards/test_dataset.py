@@ -87,7 +87,7 @@ def test_a_flipped_bit_names_shard_key_and_field(dataset_root: Path) -> None:
     dataset = Dataset.open(dataset_root)
     tar, _ = dataset.shard_paths(0)
     reader = dataset.reader(0)
-    key, offset = reader.fact(5, "key"), reader.fact(5, "image.offset")
+    key, offset = reader.facts(0, "key")[5], reader.facts(0, "image.offset")[5]
     content = bytearray(tar.read_bytes())
     content[offset + 100] ^= 4
     tar.write_bytes(content)
@@ -99,7 +99,7 @@ def test_a_flipped_bit_names_shard_key_and_field(dataset_root: Path) -> None:
 def test_a_truncated_tar_names_the_first_sample_that_is_lost(dataset_root: Path) -> None:
     dataset = Dataset.open(dataset_root)
     tar, _ = dataset.shard_paths(0)
-    offset = dataset.reader(0).fact(63, "image.offset")
+    offset = dataset.reader(0).facts(0, "image.offset")[63]
     tar.write_bytes(tar.read_bytes()[: offset + 10])
     assert len(Dataset.open(dataset_root).read(np.arange(63), ("image",))) == 63
     with pytest.raises(CorruptShardError, match=r"is not what was stored"):

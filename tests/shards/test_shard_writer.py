@@ -79,9 +79,9 @@ def test_index_offsets_point_at_the_payloads(sealed: Path) -> None:
     offsets = {member.name: member.offset for member in iterate_members(tar) if isinstance(member, TarMember)}
     reader = dataset.reader(0)
     for row in range(reader.num_rows):
-        key = reader.fact(row, "key")
-        assert reader.fact(row, "text.offset") == offsets[f"{key}.txt"]
-        assert reader.fact(row, "label.offset") == offsets[f"{key}.cls"]
+        key = reader.facts(row // 64, "key")[row % 64]
+        assert reader.facts(row // 64, "text.offset")[row % 64] == offsets[f"{key}.txt"]
+        assert reader.facts(row // 64, "label.offset")[row % 64] == offsets[f"{key}.cls"]
 
 
 def test_racing_writers_of_a_shard_leave_one_receipt_and_the_same_bytes(dataset_root: Path, pictures: Path) -> None:

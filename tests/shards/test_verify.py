@@ -45,11 +45,11 @@ def tar_of(root: Path) -> Path:
 
 
 def flip_a_payload_bit(root: Path) -> None:
-    flip(tar_of(root), Dataset.open(root).reader(0).fact(3, "image.offset") + 60)
+    flip(tar_of(root), Dataset.open(root).reader(0).facts(0, "image.offset")[3] + 60)
 
 
 def flip_a_header_byte(root: Path) -> None:
-    flip(tar_of(root), Dataset.open(root).reader(0).fact(3, "image.offset") - 512 + 2)
+    flip(tar_of(root), Dataset.open(root).reader(0).facts(0, "image.offset")[3] - 512 + 2)
 
 
 def truncate_the_tar(root: Path) -> None:
@@ -138,7 +138,7 @@ def targeted(dataset_root: Path) -> Path:
     dataset = Dataset.open(dataset_root)
     for shard in range(3):
         reader = dataset.reader(shard)
-        keys = [reader.fact(row, "key") for row in range(reader.num_rows)]
+        keys = [reader.facts(row // 64, "key")[row % 64] for row in range(reader.num_rows)]
         values = np.random.default_rng(shard).random((len(keys), 2), np.float32)
         blocks = ((keys[i : i + 64], [values[i : i + 64]]) for i in range(0, len(keys), 64))
         write_target_shard(dataset, SPEC, shard, blocks)
