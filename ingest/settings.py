@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from shards.errors import SettingsError, did_you_mean
-from shards.schema import BLOCK, FIELDS
+from shards.errors import SettingsError
+from shards.schema import BLOCK
 
 
 class Check(StrEnum):
@@ -17,21 +17,186 @@ class Check(StrEnum):
     HEADER = "header"
 
 
+class VideoStore(StrEnum):
+    """How clips are stored: sampled frames as JPEG members, or the clip itself as one mp4 member."""
+
+    FRAMES = "frames"
+    MP4 = "mp4"
+
+
+class AudioStore(StrEnum):
+    """What is stored of sound: the samples, the log-mel features, or both."""
+
+    BOTH = "both"
+    FLAC = "flac"
+    LOGMEL = "logmel"
+
+
+class SplitBy(StrEnum):
+    """What keeps items together when they are dealt to splits."""
+
+    CONTENT = "content"
+    GROUP = "group"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds that are checked before anything is decoded; an item beyond one is rejected with its reason.
+    """Bounds on what a file may cost; an item beyond one is rejected with its reason, before it is decoded if possible.
 
     Args:
         image_bytes: Largest encoded picture.
-        pixels: Most pixels that a picture's header may claim.
+        pixels: Most pixels that the header of a picture, a raster or a video may claim, per frame.
         text_bytes: Longest caption.
         metadata_bytes: Largest metadata record.
+        audio_bytes: Largest sound file.
+        audio_seconds: Longest sound that is stored.
+        video_bytes: Largest video file.
+        video_frames: Most frames that are decoded for one clip.
+        points_bytes: Largest point cloud or mesh file.
+        points: Most points or vertices that a header may claim.
+        raster_bytes: Largest raster, encoded and decoded.
+        item_seconds: Longest time that one item may take to be read and encoded.
+        item_memory: Most bytes of memory that decoding one item may add.
     """
 
     image_bytes: int = 64 << 20
     pixels: int = 100_000_000
     text_bytes: int = 64 << 10
     metadata_bytes: int = 1 << 20
+    audio_bytes: int = 512 << 20
+    audio_seconds: float = 3600.0
+    video_bytes: int = 16 << 30
+    video_frames: int = 200_000
+    points_bytes: int = 1 << 30
+    points: int = 50_000_000
+    raster_bytes: int = 1 << 30
+    item_seconds: float = 120.0
+    item_memory: int = 4 << 30
+
+    def bytes_of(self, kind: str) -> int:
+        """Return the most bytes that the raw file of a part of this kind may have."""
+        return {
+            "image": self.image_bytes,
+            "video": self.video_bytes,
+            "audio": self.audio_bytes,
+            "points": self.points_bytes,
+            "raster": self.raster_bytes,
+            "ids": self.raster_bytes,
+            "text": self.text_bytes,
+            "metadata": self.metadata_bytes,
+        }[kind]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoSettings:
+    """How videos become clips.
+
+    Args:
+        store: Sampled frames, or mp4.
+        frames: Frames that are stored of a clip, evenly spaced: the ones shown at the middle of its equal parts.
+        clip_seconds: Length of the clips that a video is cut into; None makes each video one clip.
+        clip_stride: Seconds from the start of one clip to the next; None for clips end to end.
+    """
+
+    store: VideoStore = VideoStore.FRAMES
+    frames: int = 16
+    clip_seconds: float | None = None
+    clip_stride: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise SettingsError(f"--clip-frames {self.frames}: store at least one frame of a clip.")
+        for option, value in (("--clip-seconds", self.clip_seconds), ("--clip-stride", self.clip_stride)):
+            if value is not None and not 0 < value < float("inf"):
+                raise SettingsError(f"{option} {value}: give a length in seconds, more than 0.")
+        if self.clip_stride is not None and self.clip_seconds is None:
+            raise SettingsError(f"--clip-stride {self.clip_stride} says how far apart clips start; give --clip-seconds too.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioSettings:
+    """How sound is stored: mono at `rate` hertz, as FLAC and as log-mel features of `mel_bins` bands every `hop_ms`."""
+
+    store: AudioStore = AudioStore.BOTH
+    rate: int = 16_000
+    mel_bins: int = 128
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 4000 <= self.rate <= 192_000:
+            raise SettingsError(f"--audio-rate {self.rate}: give samples per second, from 4000 to 192000.")
+        if not 8 <= self.mel_bins <= 512:
+            raise SettingsError(f"--mel-bins {self.mel_bins}: choose between 8 and 512.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointSettings:
+    """How point clouds are stored: `mesh_points` is how many points are drawn from the surface of a mesh."""
+
+    mesh_points: int = 8192
+
+    def __post_init__(self) -> None:
+        if self.mesh_points < 1:
+            raise SettingsError(f"--mesh-points {self.mesh_points}: draw at least one point from a mesh.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What is rejected although it is sound. The facts are in the index in any case; None never rejects.
+
+    Args:
+        min_side: Shortest side that a picture or a video must have, in pixels, as it is found.
+        max_aspect: Largest ratio of the longer side to the shorter.
+        min_seconds: Shortest sound or clip.
+        max_seconds: Longest sound or clip.
+        silence_db: A sound whose peak is below this level, in dB of full scale, is silent.
+        blank_contrast: A picture whose grey levels have a standard deviation below this (0 to 127.5) is blank.
+        min_characters: Shortest caption.
+        max_characters: Longest caption.
+        duplicates: Whether an item whose raw bytes occurred before, in all fields, is rejected.
+        near_duplicates: Pictures whose perceptual hashes differ in at most this many of 64 bits count as the same.
+    """
+
+    min_side: int | None = None
+    max_aspect: float | None = None
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+    silence_db: float | None = None
+    blank_contrast: float | None = None
+    min_characters: int | None = None
+    max_characters: int | None = None
+    duplicates: bool = False
+    near_duplicates: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.near_duplicates is not None and not 0 <= self.near_duplicates <= 16:
+            raise SettingsError(
+                f"--near-duplicates {self.near_duplicates}: give the number of differing bits out of 64, from 0 to 16; "
+                "farther apart, pictures have nothing in common."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Splits:
+    """Which share of the items goes to which split, and what must not be torn apart.
+
+    Args:
+        shares: Share of the items by name of the split; the rest is `train`. Empty for a dataset without splits.
+        by: Items with the same raw content, or of the same group, are always in the same split.
+    """
+
+    shares: tuple[tuple[str, float], ...] = ()
+    by: SplitBy = SplitBy.CONTENT
+
+    def __post_init__(self) -> None:
+        for name, share in self.shares:
+            if not name.isidentifier() or name == "train" or not 0 < share < 1:
+                raise SettingsError(
+                    f"--split {name}={share}: give the name of a split other than train and its share, as in val=0.1."
+                )
+        if sum(share for _, share in self.shares) >= 1:
+            raise SettingsError("--split: the shares add up to 1 or more, which leaves nothing for train.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +204,12 @@ class IngestSettings:
     """How raw items become samples.
 
     Args:
-        image_size: Shorter side in pixels above which pictures are made smaller; None keeps every size.
-        jpeg_quality: Quality of pictures that have to be encoded again.
+        image_size: Shorter side in pixels above which pictures and frames are made smaller; None keeps every size.
+        jpeg_quality: Quality of pictures that have to be encoded again, and of frames.
         check: How far a picture is checked that is stored unchanged.
         shard_size: Items to a shard; a multiple of 64 keeps all blocks full.
-        seed: Seed of the shuffle that deals items to shards.
+        seed: Seed of the shuffle that deals items to shards, of splits and of points drawn from meshes.
         require: Fields that a sample must have; items without them are rejected.
-        limits: Bounds checked before decoding.
     """
 
     image_size: int | None = None
@@ -54,12 +218,14 @@ class IngestSettings:
     shard_size: int = 1024
     seed: int = 0
     require: tuple[str, ...] = ()
+    video: VideoSettings = field(default_factory=VideoSettings)
+    audio: AudioSettings = field(default_factory=AudioSettings)
+    points: PointSettings = field(default_factory=PointSettings)
+    filters: Filters = field(default_factory=Filters)
+    splits: Splits = field(default_factory=Splits)
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        for name in self.require:
-            if name not in FIELDS:
-                raise SettingsError(f"--require {name}: fields are {', '.join(FIELDS)}.{did_you_mean(name, FIELDS)}")
         if self.shard_size < 1:
             raise SettingsError(
                 f"--shard-size {self.shard_size}: a shard holds at least one item, best a multiple of {BLOCK}."
@@ -81,6 +247,19 @@ class IngestSettings:
                 **data,
                 "check": Check(data["check"]),
                 "require": tuple(data["require"]),
+                "video": _read(VideoSettings, data["video"], store=VideoStore),
+                "audio": _read(AudioSettings, data["audio"], store=AudioStore),
+                "points": PointSettings(**data["points"]),
+                "filters": Filters(**data["filters"]),
+                "splits": Splits(
+                    shares=tuple((name, share) for name, share in data["splits"]["shares"]),
+                    by=SplitBy(data["splits"]["by"]),
+                ),
                 "limits": Limits(**data["limits"]),
             }
         )
+
+
+def _read(kind: type[Any], data: dict[str, Any], **enums: type[StrEnum]) -> Any:  # noqa: ANN401 - one of the classes above
+    values = {item.name: data[item.name] for item in fields(kind)}
+    return kind(**{name: enums[name](value) if name in enums else value for name, value in values.items()})

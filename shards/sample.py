@@ -13,10 +13,12 @@ class Sample:
 
     Args:
         key: Names the sample in its dataset; at most 96 ASCII characters.
-        fields: Encoded bytes by field name, as they stand in the tar (`image`: a JPEG, PNG or WebP file; `text`: UTF-8).
+        fields: Encoded bytes by field name, as they stand in the tar (an image: a JPEG, PNG or WebP file; a text: UTF-8).
         facts: What the index knows about the fields: `image.width` in pixels, `label` as an integer, ...
+        frames: Encoded pictures by field name, of fields that are sequences of members.
     """
 
     key: str
     fields: Mapping[str, bytes]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    frames: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
