@@ -11,7 +11,7 @@ from shards.foreign_tar import describe_group, group_members
 from shards.index import ArrowTable
 from shards.manifest import MANIFEST, Manifest, Origin, seal
 from shards.receipt import FileRecord, committed_shards, read_receipt
-from shards.schema import FIELD_OF_EXTENSION, RejectReason
+from shards.schema import KINDS, Fields, RejectReason, field_of_extension, in_order
 from shards.shard_commit import ShardRecord, commit_shard
 from shards.storage import bytes_digest, canonical_json, file_digest, printable
 from shards.tar import TarMember, iterate_members, split_member_name
@@ -49,6 +49,7 @@ def adopt(root: Path, *, on_shard: Callable[[int], None] = lambda _: None) -> Ma
         source=f"adopted: {len(tars)} tars",
         settings={},
         software={},
+        fields=fields,
         classes=None,
         num_items=items,
         num_shards=len(tars),
@@ -62,19 +63,18 @@ def _listed(root: Path, shard: int) -> int:
     return receipt.samples + sum(receipt.rejects.values())
 
 
-def _declared_fields(tars: list[Path]) -> tuple[str, ...]:
-    """Return every field that occurs in any of the tars, in the order of the field table."""
-    found = {
-        FIELD_OF_EXTENSION[extension]
-        for path in tars
-        for member in iterate_members(path)
-        if isinstance(member, TarMember) and (extension := split_member_name(member.name)[1]) in FIELD_OF_EXTENSION
-    }
+def _declared_fields(tars: list[Path]) -> Fields:
+    """Return every field that occurs in any of the tars with its kind; where kinds differ, the first that was met counts."""
+    found: dict[str, str] = {}
+    for path in tars:
+        for member in iterate_members(path):
+            known = field_of_extension(split_member_name(member.name)[1]) if isinstance(member, TarMember) else None
+            if known is not None:
+                found.setdefault(*known)
     if not found:
-        raise SourceError(
-            f"None of the {len(tars)} tars holds a member that maskloom reads ({', '.join(sorted(FIELD_OF_EXTENSION))})."
-        )
-    return tuple(name for name in dict.fromkeys(FIELD_OF_EXTENSION.values()) if name in found)
+        endings = sorted({ending for spec in KINDS.values() for ending in spec.extensions})
+        raise SourceError(f"None of the {len(tars)} tars holds a member that maskloom reads ({', '.join(endings)}).")
+    return in_order(found.items())
 
 
 def _stored_keys(root: Path, shard: int) -> Iterator[str]:

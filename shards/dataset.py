@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shards.errors import CorruptShardError, MissingFieldError, did_you_mean
+from shards.errors import CorruptShardError, DatasetError, MissingFieldError, did_you_mean
 from shards.index import ArrowTable
 from shards.manifest import MANIFEST, Manifest, load_manifest
 from shards.receipt import require_inside
@@ -34,13 +34,15 @@ class Dataset:
     shard (a *full block*); the short tails of the shards come last. The numbering follows from the shard table alone, so
     nothing that grows with the number of samples is held in memory.
 
+    A dataset opened for one of its splits has the samples of that split only, numbered from 0; shards keep their numbers.
     A Dataset can be pickled; files are opened again, on demand, in the process that uses them.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, dataset_id: str) -> None:
+    def __init__(self, root: Path, manifest: Manifest, dataset_id: str, split: str) -> None:
         self.root = root
         self.manifest = manifest
         self.dataset_id = dataset_id
+        self.split = split
         self._forget()
 
     def _forget(self) -> None:
@@ -51,18 +53,22 @@ class Dataset:
 
     @classmethod
     def open(cls, root: str | Path) -> Dataset:
-        """Open the dataset folder `root`.
+        """Open the dataset folder `root`, or one split of it: `photos:val` is the split `val` of the folder `photos`.
 
         Raises:
             MissingDatasetError: There is no sealed dataset; the message says which command makes one.
-            DatasetError: The manifest cannot be understood.
+            DatasetError: The manifest cannot be understood, or the dataset has no such split.
         """
-        path = Path(root)
+        path, split = _path_and_split(Path(root))
         manifest = load_manifest(path)
-        return cls(path, manifest, bytes_digest((path / MANIFEST).read_bytes())[7:23])
+        if split and split not in manifest.splits:
+            known = ", ".join(manifest.splits) or "none: make them with `maskloom ingest --split val=0.1`"
+            raise DatasetError(f"{path} has no split '{split}'; it has {known}.{did_you_mean(split, manifest.splits)}")
+        identity = bytes_digest((path / MANIFEST).read_bytes())[7:23]
+        return cls(path, manifest, f"{identity}:{split}" if split else identity, split)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root, "manifest": self.manifest, "dataset_id": self.dataset_id}
+        return {name: getattr(self, name) for name in ("root", "manifest", "dataset_id", "split")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -70,35 +76,41 @@ class Dataset:
 
     @property
     def num_samples(self) -> int:
-        """Samples stored."""
-        return self.manifest.num_samples
+        """Samples stored, in the split that was opened."""
+        return self.manifest.splits[self.split].samples if self.split else self.manifest.num_samples
+
+    def num_with(self, field: str) -> int:
+        """Return how many samples, in the split that was opened, hold a field; 0 for an unknown one."""
+        if self.split:
+            return self.manifest.splits[self.split].fields.get(field, 0)
+        return self.manifest.fields[field].samples if field in self.manifest.fields else 0
 
     @cached_property
     def _shards(self) -> ArrowTable:
         return ArrowTable(self.root / self.manifest.shards.path)
 
     @cached_property
-    def _first_blocks(self) -> Ids:
-        return self._shard_column("first_block")
-
-    @cached_property
-    def _first_tails(self) -> Ids:
-        return self._shard_column("first_tail")
-
-    @cached_property
     def _samples(self) -> Ids:
-        return self._shard_column("samples")
-
-    def _shard_column(self, name: str) -> Ids:
-        column: Ids = self._shards.block(0).column(name).to_numpy()
+        column: Ids = self._shards.block(0).column("samples").to_numpy()
         return column
 
     @cached_property
+    def _opened_shards(self) -> Ids:
+        """Numbers of the shards that the opened split is made of, in order."""
+        splits = self._shards.block(0).column("split").to_pylist()
+        return np.array([shard for shard, split in enumerate(splits) if self.split in ("", split)], dtype=np.int64)
+
+    @cached_property
+    def _first_blocks(self) -> Ids:
+        return _counts_before(self._samples[self._opened_shards] // BLOCK)
+
+    @cached_property
+    def _first_tails(self) -> Ids:
+        return _counts_before(self._samples[self._opened_shards] % BLOCK)
+
+    @cached_property
     def _num_full_blocks(self) -> int:
-        if self.manifest.num_shards == 0:
-            return 0
-        last = int(self._samples[-1])
-        return int(self._first_blocks[-1]) + last // BLOCK
+        return int((self._samples[self._opened_shards] // BLOCK).sum())
 
     def locate(self, ids: Ids) -> tuple[Ids, Ids]:
         """Return the shard and the row inside it of every sample number; O(log shards) each.
@@ -112,10 +124,11 @@ class Dataset:
         is_tail = tails >= 0
         by_block = np.searchsorted(self._first_blocks, blocks, side="right") - 1
         by_tail = np.searchsorted(self._first_tails, tails, side="right") - 1
-        shards = np.where(is_tail, by_tail, by_block)
-        block_rows = (blocks - self._first_blocks[shards]) * BLOCK + ids % BLOCK
+        places = np.where(is_tail, by_tail, by_block)
+        shards = self._opened_shards[places]
+        block_rows = (blocks - self._first_blocks[places]) * BLOCK + ids % BLOCK
         tail_start = self._samples[shards] // BLOCK * BLOCK
-        tail_rows = tail_start + tails - self._first_tails[shards]
+        tail_rows = tail_start + tails - self._first_tails[places]
         return shards, np.where(is_tail, tail_rows, block_rows)
 
     def read(self, ids: Ids, fields: Sequence[str]) -> list[Sample]:
@@ -210,7 +223,7 @@ class Dataset:
         if reader is None:
             if len(self._readers) >= _OPEN_SHARDS:
                 self._readers.pop(next(iter(self._readers))).close()
-            reader = self._readers[shard] = ShardReader(*self.shard_paths(shard))
+            reader = self._readers[shard] = ShardReader(*self.shard_paths(shard), self.manifest.kinds)
         return reader
 
     def _require_field(self, field: str) -> None:
@@ -219,6 +232,17 @@ class Dataset:
             raise MissingFieldError(
                 f"Field '{field}' was asked for, but {self.root} holds only {', '.join(held)}.{did_you_mean(field, held)}"
             )
+
+
+def _path_and_split(path: Path) -> tuple[Path, str]:
+    """Take `folder:split` apart; a folder that is really called so counts as a folder."""
+    name, colon, split = path.name.rpartition(":")
+    return (path.with_name(name), split) if colon and name and not path.exists() else (path, "")
+
+
+def _counts_before(counts: Ids) -> Ids:
+    """Return for every place the sum of all counts before it."""
+    return np.cumsum(counts, dtype=np.int64) - counts
 
 
 def _keep(kept: dict[Any, Any], place: Any, value: Any) -> None:  # noqa: ANN401 - a bounded cache of anything

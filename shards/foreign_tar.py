@@ -13,9 +13,10 @@ from typing import Any
 
 import xxhash
 
+from shards.array_header import read_array_header
 from shards.image_header import read_image_header
 from shards.index import absent_member
-from shards.schema import FIELD_OF_EXTENSION, MAX_LABEL, RejectReason, is_valid_key
+from shards.schema import MAX_LABEL, Fields, RejectReason, field_of_extension, is_valid_key, kind_spec
 from shards.shard_writer import raw_sha256
 from shards.storage import printable
 from shards.tar import TarMember, iterate_members, split_member_name
@@ -24,6 +25,8 @@ _FORBIDDEN_EXTENSIONS = frozenset({"pyd", "pkl", "pickle", "pth", "pt", "ckpt"})
 _STORED_FORMATS = ("JPEG", "PNG", "WEBP")
 _MAX_MEMBER_BYTES = 1 << 30
 _MAX_PIXELS = 100_000_000
+_PNG = b"\x89PNG"
+_STREAMINFO_END = 42
 
 Problem = tuple[RejectReason, str]
 
@@ -33,7 +36,8 @@ class Group:
     """The members that share a key, by field, and what makes them unusable."""
 
     key: str
-    members: dict[str, TarMember] = field(default_factory=dict)
+    members: dict[str, list[TarMember]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
     problem: Problem | None = None
 
 
@@ -63,14 +67,17 @@ def group_members(path: Path) -> tuple[list[Group], Counter[str]]:
 
 
 def _put(group: Group, member: TarMember, extension: str, ignored: Counter[str]) -> None:
-    known = FIELD_OF_EXTENSION.get(extension)
+    known = field_of_extension(extension)
     if known is None:
         ignored[printable(extension) or "(none)"] += 1
-    elif known in group.members:
-        detail = f"two members for field '{known}': {member.name} is the second"
+        return
+    name, kind = known
+    earlier = group.members.setdefault(name, [])
+    if earlier and not (group.kinds[name] == kind and kind_spec(kind).is_sequence and earlier[-1].name < member.name):
+        detail = f"two members for field '{name}', or frames out of order: {member.name} stands behind {earlier[-1].name}"
         group.problem = RejectReason.DUPLICATE_MEMBER, detail
-    else:
-        group.members[known] = member
+    group.kinds[name] = kind
+    earlier.append(member)
 
 
 def _problem(member: TarMember | TarInfo, key: str, extension: str) -> Problem | None:
@@ -86,33 +93,54 @@ def _problem(member: TarMember | TarInfo, key: str, extension: str) -> Problem |
     return None
 
 
-def describe_group(descriptor: int, group: Group, fields: tuple[str, ...], *, source: str) -> dict[str, Any] | Problem:
+def describe_group(descriptor: int, group: Group, fields: Fields, *, source: str) -> dict[str, Any] | Problem:
     """Return the index row of a sample, or the reason why it cannot be one.
 
     Args:
         descriptor: The open tar.
         group: The sample's members.
-        fields: Fields that the dataset declares.
+        fields: Fields that the dataset declares, with their kinds.
         source: Name of the tar, for people.
     """
     if group.problem is not None:
         return group.problem
-    row: dict[str, Any] = {"key": group.key, "source": printable(source), "licence": None}
-    for name in fields:
-        row |= absent_member(name)
-    for name, member in group.members.items():
-        data = os.pread(descriptor, member.size, member.offset)
-        row |= {
-            f"{name}.offset": member.offset,
-            f"{name}.size": member.size,
-            f"{name}.xxh3": xxhash.xxh3_64_intdigest(data),
-            f"{name}.sha256": raw_sha256(data),
-        }
+    row: dict[str, Any] = {"key": group.key, "source": printable(source), "licence": None, "group": "", "place": -1}
+    for name, kind in fields.items():
+        row |= absent_member(name, kind)
+    for name, members in group.members.items():
+        kind = group.kinds[name]
+        if fields[name] != kind:
+            return RejectReason.AMBIGUOUS_FIELDS, f"field '{name}' is {kind} here and {fields[name]} in other samples"
+        elements = [os.pread(descriptor, member.size, member.offset) for member in members]
+        row |= _located(name, members, elements)
         try:
-            row |= _FACTS[name](data)
+            facts = _FACTS[kind](elements[0])
         except (ValueError, RecursionError) as error:
-            return _REASONS[name], f"{member.name}: {error}"
+            return _REASONS[kind], f"{members[0].name}: {error}"
+        row |= {f"{name}.{fact}" if fact else name: value for fact, value in facts.items()}
+        if kind_spec(kind).is_sequence:
+            row |= _sequence(name, members)
     return row
+
+
+def _located(name: str, members: list[TarMember], elements: list[bytes]) -> dict[str, Any]:
+    state = xxhash.xxh3_64()
+    for element in elements:
+        state.update(element)
+    return {
+        f"{name}.offset": members[0].offset,
+        f"{name}.size": members[-1].offset + members[-1].size - members[0].offset,
+        f"{name}.xxh3": state.intdigest(),
+        f"{name}.sha256": raw_sha256(b"".join(elements)),
+    }
+
+
+def _sequence(name: str, members: list[TarMember]) -> dict[str, Any]:
+    return {
+        f"{name}.starts": [member.offset - members[0].offset for member in members],
+        f"{name}.sizes": [member.size for member in members],
+        f"{name}.count": len(members),
+    }
 
 
 def _image_facts(data: bytes) -> dict[str, Any]:
@@ -121,14 +149,65 @@ def _image_facts(data: bytes) -> dict[str, Any]:
         raise ValueError(f"a {header.format} of {header.frames} frames; a stored picture is one JPEG, PNG or WebP")
     if header.width * header.height > _MAX_PIXELS:
         raise ValueError(f"{header.width}x{header.height} is over {_MAX_PIXELS} pixels")
-    return {"image.format": header.format.lower(), "image.width": header.width, "image.height": header.height}
+    return {"format": header.format.lower(), "width": header.width, "height": header.height}
+
+
+def _frame_facts(data: bytes) -> dict[str, Any]:
+    facts = _image_facts(data)
+    return {"width": facts["width"], "height": facts["height"]}
+
+
+def _raster_facts(data: bytes) -> dict[str, Any]:
+    if data.startswith(_PNG):
+        header = read_image_header(data)
+        channels = {"L": 1, "I;16": 1, "P": 1, "RGB": 3, "RGBA": 4}.get(header.mode)
+        if channels is None:
+            raise ValueError(f"a PNG of mode {header.mode}; a raster is grey or colour with 8 or 16 bits")
+        kind = "uint16" if header.has_sixteen_bits else "uint8"
+        return {"width": header.width, "height": header.height, "channels": channels, "dtype": kind}
+    shape, kind = read_array_header(data)
+    if len(shape) not in (2, 3):
+        raise ValueError(f"an array of shape {shape}; a raster has two or three axes")
+    return {"height": shape[0], "width": shape[1], "channels": shape[2] if len(shape) == 3 else 1, "dtype": kind}
+
+
+def _points_facts(data: bytes) -> dict[str, Any]:
+    shape, kind = read_array_header(data)
+    if kind != "float32" or len(shape) != 2 or shape[1] < 3:
+        raise ValueError(f"{kind} of shape {shape}; points are float32 [points, 3 or more columns]")
+    names = ["x", "y", "z", *(f"column{number}" for number in range(3, shape[1]))]
+    return {"count": shape[0], "columns": ",".join(names)}
+
+
+def _logmel_facts(data: bytes) -> dict[str, Any]:
+    shape, kind = read_array_header(data)
+    if not kind.startswith("float") or len(shape) != 2:
+        raise ValueError(f"{kind} of shape {shape}; log-mel features are floats [frames, bins]")
+    return {"frames": shape[0], "bins": shape[1]}
+
+
+def _audio_facts(data: bytes) -> dict[str, Any]:
+    """Read the STREAMINFO block, which the format puts first (RFC 9639, section 8.2)."""
+    if not data.startswith(b"fLaC") or len(data) < _STREAMINFO_END:
+        raise ValueError("no FLAC stream")
+    packed = int.from_bytes(data[18:26], "big")
+    rate, channels, samples = packed >> 44, (packed >> 41 & 7) + 1, packed & (1 << 36) - 1
+    if not rate:
+        raise ValueError("a FLAC stream of 0 samples per second")
+    facts = {"rate": rate, "samples": samples, "seconds": samples / rate, "start": 0.0}
+    return facts | {"source_rate": rate, "source_channels": channels}
+
+
+def _text_facts(data: bytes) -> dict[str, Any]:
+    text = data.decode()
+    return {"characters": len(text), "captions": text.strip().count("\n") + 1}
 
 
 def _label_facts(data: bytes) -> dict[str, Any]:
     label = int(data)
     if not 0 <= label <= MAX_LABEL:
         raise ValueError(f"a label is a number from 0 to {MAX_LABEL}")
-    return {"label": label}
+    return {"": label}
 
 
 def _metadata_facts(data: bytes) -> dict[str, Any]:
@@ -139,12 +218,28 @@ def _metadata_facts(data: bytes) -> dict[str, Any]:
 
 _FACTS: Mapping[str, Callable[[bytes], dict[str, Any]]] = {
     "image": _image_facts,
-    "text": lambda data: {"text.characters": len(data.decode())},
+    "frames": _frame_facts,
+    "clip": lambda data: {},
+    "audio": _audio_facts,
+    "logmel": _logmel_facts,
+    "points": _points_facts,
+    "raster": _raster_facts,
+    "ids": _raster_facts,
+    "text": _text_facts,
     "label": _label_facts,
     "metadata": _metadata_facts,
 }
+"""What the index keeps of a member that is not decoded, by bare names; the empty name is the field's own column."""
+
 _REASONS: Mapping[str, RejectReason] = {
     "image": RejectReason.CORRUPT_IMAGE,
+    "frames": RejectReason.CORRUPT_IMAGE,
+    "clip": RejectReason.CORRUPT_VIDEO,
+    "audio": RejectReason.CORRUPT_AUDIO,
+    "logmel": RejectReason.CORRUPT_ARRAY,
+    "points": RejectReason.CORRUPT_POINTS,
+    "raster": RejectReason.CORRUPT_ARRAY,
+    "ids": RejectReason.CORRUPT_ARRAY,
     "text": RejectReason.BAD_TEXT_ENCODING,
     "label": RejectReason.INVALID_LABEL,
     "metadata": RejectReason.BAD_TEXT_ENCODING,

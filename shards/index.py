@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from shards.errors import CorruptShardError
-from shards.schema import ABSENT, BLOCK, FIELDS
+from shards.schema import ABSENT, BLOCK, fact_columns
 from shards.storage import file_digest, sync
 
 
@@ -22,15 +22,20 @@ def write_table(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]
     return file_digest(path, "sha256")
 
 
-def absent_member(field: str) -> dict[str, Any]:
-    """Return the index columns of a sample that lacks `field`: size -1, no facts."""
+def absent_member(name: str, kind: str) -> dict[str, Any]:
+    """Return the index columns of a sample that lacks the field `name`: size -1, no facts."""
     columns: dict[str, Any] = {
-        f"{field}.offset": 0,
-        f"{field}.size": ABSENT,
-        f"{field}.xxh3": 0,
-        f"{field}.sha256": None,
+        f"{name}.offset": 0,
+        f"{name}.size": ABSENT,
+        f"{name}.xxh3": 0,
+        f"{name}.sha256": None,
     }
-    return columns | {name: ABSENT if pa.types.is_integer(kind) else None for name, kind in FIELDS[field].facts.items()}
+    return columns | {fact: _absent_fact(data_type) for fact, data_type in fact_columns(name, kind).items()}
+
+
+def _absent_fact(data_type: pa.DataType) -> int | None:
+    """Return what stands for a fact of a field that is not there: -1 where the type has it, else null."""
+    return ABSENT if pa.types.is_signed_integer(data_type) else None
 
 
 class ArrowTable:

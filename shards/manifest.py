@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from shards.errors import DatasetError, MissingDatasetError
 from shards.receipt import FileRecord, Receipt, committed_shards, read_receipt
-from shards.schema import BLOCK, FIELDS, SCHEMA_VERSION
+from shards.schema import BLOCK, SCHEMA_VERSION, Fields
 from shards.storage import (
     bytes_digest,
     canonical_json,
@@ -30,6 +30,7 @@ MANIFEST = "dataset.json"
 
 SHARDS_SCHEMA = pa.schema(
     [
+        ("split", pa.string()),
         ("samples", pa.int64()),
         ("first_block", pa.int64()),
         ("first_tail", pa.int64()),
@@ -44,10 +45,19 @@ SHARDS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldSummary:
-    """How many samples hold a field, and how many bytes they take."""
+    """The kind of a field, how many samples hold it, and how many bytes they take."""
 
+    kind: str
     samples: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSummary:
+    """How many samples a split has, and how many of them hold each field."""
+
+    samples: int
+    fields: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +70,7 @@ class Manifest:
     settings: Mapping[str, Any]
     software: Mapping[str, str]
     fields: Mapping[str, FieldSummary]
+    splits: Mapping[str, SplitSummary]
     classes: tuple[str, ...] | None
     num_items: int
     num_samples: int
@@ -68,6 +79,11 @@ class Manifest:
     licences: Mapping[str, int]
     ignored: Mapping[str, int]
     shards: FileRecord
+
+    @property
+    def kinds(self) -> Fields:
+        """The kinds of the fields that some sample holds."""
+        return {name: summary.kind for name, summary in self.fields.items()}
 
     @property
     def num_rejects(self) -> int:
@@ -83,6 +99,7 @@ class Manifest:
         """Read a manifest back."""
         content = json.loads(data)
         content["fields"] = {name: FieldSummary(**summary) for name, summary in content["fields"].items()}
+        content["splits"] = {name: SplitSummary(**summary) for name, summary in content["splits"].items()}
         content["classes"] = None if content["classes"] is None else tuple(content["classes"])
         content["shards"] = FileRecord.from_json(content["shards"])
         return cls(**content)
@@ -96,6 +113,7 @@ class Origin:
     source: str
     settings: Mapping[str, Any]
     software: Mapping[str, str]
+    fields: Fields
     classes: tuple[str, ...] | None
     num_items: int
     num_shards: int
@@ -156,10 +174,11 @@ def seal(root: Path, origin: Origin) -> Manifest:
         num_shards=origin.num_shards,
         ignored=dict(sorted((Counter(origin.ignored) + totals["ignored"]).items())),
         fields={
-            name: FieldSummary(samples=totals["samples"][name], bytes=totals["bytes"][name])
-            for name in FIELDS
+            name: FieldSummary(kind=kind, samples=totals["samples"][name], bytes=totals["bytes"][name])
+            for name, kind in origin.fields.items()
             if totals["samples"][name]
         },
+        splits=_splits(receipts),
         num_samples=sum(receipt.samples for receipt in receipts),
         rejects=dict(sorted(totals["rejects"].items())),
         licences=dict(sorted(totals["licences"].items())),
@@ -200,11 +219,24 @@ def _totals(receipts: Iterable[Receipt]) -> dict[str, Counter[str]]:
     return totals
 
 
+def _splits(receipts: Iterable[Receipt]) -> dict[str, SplitSummary]:
+    samples, fields = Counter[str](), defaultdict[str, Counter[str]](Counter)
+    for receipt in receipts:
+        if receipt.split:
+            samples[receipt.split] += receipt.samples
+            fields[receipt.split].update(receipt.field_samples)
+    return {
+        name: SplitSummary(samples=count, fields=dict(sorted((+fields[name]).items())))
+        for name, count in sorted(samples.items())
+    }
+
+
 def _write_shard_table(root: Path, receipts: list[Receipt]) -> FileRecord:
     columns: dict[str, list[Any]] = {name: [] for name in SHARDS_SCHEMA.names}
     first_block = first_tail = 0
     for receipt in receipts:
         row = (
+            receipt.split,
             receipt.samples,
             first_block,
             first_tail,

@@ -50,6 +50,7 @@ class Receipt:
     Args:
         shard: Number of the shard, from 0.
         plan_id: Identity of the plan that the shard was written from.
+        split: The split that all its samples belong to; empty for a dataset without splits.
         samples: Samples stored.
         rejects: Items refused, by reason code.
         field_samples: Samples that hold each field.
@@ -61,6 +62,7 @@ class Receipt:
 
     shard: int
     plan_id: str
+    split: str
     samples: int
     rejects: Mapping[str, int]
     field_samples: Mapping[str, int]

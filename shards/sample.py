@@ -22,3 +22,20 @@ class Sample:
     fields: Mapping[str, bytes]
     facts: Mapping[str, Any] = field(default_factory=dict)
     frames: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a sample came from.
+
+    Args:
+        source: Its name in the source, for people.
+        licence: Its licence, if known.
+        group: What it belongs to with others (a video, a drive); empty for a sample of its own.
+        place: Where it stands in the order of its group, or -1.
+    """
+
+    source: str
+    licence: str | None
+    group: str = ""
+    place: int = -1

@@ -214,10 +214,11 @@ def member_extension(name: str, kind: str, ending: str, *, number: int | None = 
 def field_of_extension(extension: str) -> tuple[str, str] | None:
     """Return name and kind of the field that a tar member with this extension belongs to, or None for a foreign one.
 
-    A picture called `depth`, `segmentation` or the like is taken for a raster only where it says so by kind; in foreign
-    tars `left.jpg` is an image named `left` and `depth.npy` a raster named `depth`.
+    `left.jpg` is an image named `left`; `depth.png` is no image, because its name is one of WELL_KNOWN_NAMES.
     """
     name, _, ending = extension.rpartition(".")
+    if name in WELL_KNOWN_NAMES and ending in KINDS[WELL_KNOWN_NAMES[name]].extensions:
+        return name, WELL_KNOWN_NAMES[name]
     if _FRAME.fullmatch(extension) or _FRAME.fullmatch(extension.partition(".")[2]):
         return (name.partition(".")[0] if not extension.startswith("frame-") else "video"), "frames"
     for kind in _FOREIGN_KINDS:
@@ -231,6 +232,21 @@ def field_of_extension(extension: str) -> tuple[str, str] | None:
 
 _FOREIGN_KINDS = ("logmel", "points", "image", "clip", "audio", "text", "label", "metadata", "raster")
 """Kinds that an extension alone gives away, more telling ones first."""
+
+WELL_KNOWN_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "depth": "raster",
+        "disparity": "raster",
+        "height": "raster",
+        "normals": "raster",
+        "flow": "raster",
+        "segmentation": "ids",
+        "mask": "ids",
+        "instance": "ids",
+        "panoptic": "ids",
+    }
+)
+"""Fields whose name says more about their kind than their extension does."""
 
 
 def in_order(fields: Iterable[tuple[str, str]]) -> dict[str, str]:

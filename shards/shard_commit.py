@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from shards.index import write_table
 from shards.receipt import FileRecord, Receipt, commit_receipt
-from shards.schema import MAX_DETAIL_CHARACTERS, REJECTS_SCHEMA, RejectReason, index_schema
+from shards.schema import MAX_DETAIL_CHARACTERS, REJECTS_SCHEMA, Fields, RejectReason, index_schema
 from shards.storage import printable, publish, short_digest, storage_errors, temporary_path
 
 
@@ -22,7 +22,8 @@ class ShardRecord:
 
     shard: int
     plan_id: str
-    fields: tuple[str, ...]
+    fields: Fields
+    split: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
     rejects: list[dict[str, str]] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
@@ -51,6 +52,7 @@ def commit_shard(root: Path, record: ShardRecord, tar: FileRecord) -> Receipt:
     receipt = Receipt(
         shard=record.shard,
         plan_id=record.plan_id,
+        split=record.split,
         samples=len(record.rows),
         rejects=_counted(row["reason"] for row in record.rejects),
         field_samples={name: len(found) for name, found in sizes.items()},

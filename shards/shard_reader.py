@@ -15,10 +15,10 @@ import xxhash
 from shards.errors import CorruptShardError, MissingFieldError, did_you_mean
 from shards.index import ArrowTable
 from shards.sample import Sample
-from shards.schema import BLOCK, FIELDS
+from shards.schema import BLOCK, LABEL, Fields, fact_columns, kind_spec
 
 Member = tuple[str, int, int, int]
-"""Field, byte offset, size and XXH3 of a payload."""
+"""Field, byte offset, size and XXH3 of a payload, or of the span of a sequence."""
 Row = tuple[str, Mapping[str, Any], tuple[Member, ...]]
 """Key, facts and members of a sample: all that is needed to read it."""
 
@@ -26,12 +26,19 @@ Row = tuple[str, Mapping[str, Any], tuple[Member, ...]]
 class ShardReader:
     """Random access to one tar through its index. It keeps nothing but the open files.
 
+    Args:
+        tar: The tar.
+        index: The Arrow file beside it.
+        fields: The fields of the dataset, with their kinds.
+
     Raises:
         CorruptShardError: The tar cannot be opened.
     """
 
-    def __init__(self, tar: Path, index: Path) -> None:
+    def __init__(self, tar: Path, index: Path, fields: Fields) -> None:
         self.tar = tar
+        self._fields = fields
+        self._sequences = frozenset(name for name, kind in fields.items() if kind_spec(kind).is_sequence)
         self._index = index
         try:
             self._descriptor = os.open(tar, os.O_RDONLY | os.O_CLOEXEC)
@@ -79,16 +86,21 @@ class ShardReader:
             CorruptShardError: Stored bytes differ from their recorded digest.
         """
         key, facts, members = row
-        payloads = {}
+        payloads: dict[str, bytes] = {}
+        frames: dict[str, tuple[bytes, ...]] = {}
         for field, offset, size, digest in members:
             data = os.pread(self._descriptor, size, offset)
-            if xxhash.xxh3_64_intdigest(data) != digest:
+            if field in self._sequences:
+                frames[field] = _slices(data, facts[f"{field}.starts"], facts[f"{field}.sizes"])
+                found = _digest_of_all(frames[field])
+            else:
+                payloads[field], found = data, xxhash.xxh3_64_intdigest(data)
+            if found != digest:
                 raise CorruptShardError(
                     f"{self.tar}: field '{field}' of sample '{key}' (bytes {offset}..{offset + size}) is not what was "
                     "stored. The file was damaged or replaced: run `maskloom verify`, then ingest into a new folder."
                 )
-            payloads[field] = data
-        return Sample(key, payloads, facts)
+        return Sample(key, payloads, facts, frames)
 
     def facts(self, block: int, name: str) -> list[Any]:
         """Return one indexed value of all samples of a block.
@@ -104,8 +116,20 @@ class ShardReader:
 
     def _fact_names(self, fields: tuple[str, ...]) -> list[str]:
         known = self._table.schema.names
-        wanted = [name for field in (*fields, "label") for name in FIELDS[field].facts]
-        return [name for name in dict.fromkeys(wanted) if name in known]
+        wanted = [name for field in fields for name in fact_columns(field, self._fields[field])]
+        return [name for name in dict.fromkeys([*wanted, LABEL]) if name in known]
+
+
+def _slices(span: bytes, starts: list[int], sizes: list[int]) -> tuple[bytes, ...]:
+    return tuple(span[start : start + size] for start, size in zip(starts, sizes, strict=True))
+
+
+def _digest_of_all(elements: tuple[bytes, ...]) -> int:
+    """Return the digest of the payloads of a sequence, one after the other."""
+    state = xxhash.xxh3_64()
+    for element in elements:
+        state.update(element)
+    return state.intdigest()
 
 
 def _members(batch: pa.RecordBatch, field: str) -> Iterator[Member]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,11 +13,24 @@ import xxhash
 
 from shards.index import absent_member
 from shards.receipt import FileRecord, Receipt
-from shards.sample import Sample
-from shards.schema import RejectReason
+from shards.sample import Provenance, Sample
+from shards.schema import Fields, RejectReason, kind_spec, member_extension
 from shards.shard_commit import ShardRecord, commit_shard
 from shards.storage import publish, short_digest, storage_errors, temporary_path
 from shards.tar import TarWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What the index is told of a field besides where it stands.
+
+    Args:
+        extension: Ending of its tar members, one of those of its kind.
+        sha256: Digest of the raw input, before any change made at ingest.
+    """
+
+    extension: str
+    sha256: bytes
 
 
 class ShardWriter:
@@ -28,53 +42,69 @@ class ShardWriter:
         root: Dataset folder.
         shard: Number of the shard.
         plan_id: Plan that the shard is written from.
-        fields: Fields that the dataset declares.
+        fields: Fields that the dataset declares, with their kinds.
+        split: The split that the shard belongs to; empty for a dataset without splits.
     """
 
-    def __init__(self, root: Path, *, shard: int, plan_id: str, fields: tuple[str, ...]) -> None:
+    def __init__(self, root: Path, *, shard: int, plan_id: str, fields: Fields, split: str = "") -> None:
         self._root = root
         self._fields = fields
-        self._record = ShardRecord(shard=shard, plan_id=plan_id, fields=fields)
+        self._record = ShardRecord(shard=shard, plan_id=plan_id, fields=fields, split=split)
         with storage_errors(root):
             self._path = temporary_path(root, f"{shard:06d}.tar")
             self._tar = TarWriter(self._path)
 
-    def add(
-        self,
-        sample: Sample,
-        *,
-        extensions: Mapping[str, str],
-        sha256: Mapping[str, bytes],
-        source: str,
-        licence: str | None,
-    ) -> None:
+    def add(self, sample: Sample, members: Mapping[str, Member], provenance: Provenance) -> None:
         """Append a sample.
 
         Args:
-            sample: Encoded fields and facts.
-            extensions: Tar extension by field, without the dot.
-            sha256: Digest of the raw input of each field, before any change made at ingest.
-            source: Where the sample came from, for people.
-            licence: Its licence, if known.
+            sample: Encoded fields, frames and facts.
+            members: Ending and raw digest of every field of the sample.
+            provenance: Where it came from.
 
         Raises:
             StorageError: The disk is full, or the folder cannot be written.
         """
-        row: dict[str, Any] = {"key": sample.key, "source": source, "licence": licence}
-        for field in self._fields:
-            data = sample.fields.get(field)
-            if data is None:
-                row |= absent_member(field)
+        row: dict[str, Any] = {"key": sample.key, **asdict(provenance)}
+        for name, kind in self._fields.items():
+            elements = self._elements(sample, name)
+            if elements is None:
+                row |= absent_member(name, kind)
                 continue
             with storage_errors(self._path):
-                offset = self._tar.add(f"{sample.key}.{extensions[field]}", data)
-            row |= {
-                f"{field}.offset": offset,
-                f"{field}.size": len(data),
-                f"{field}.xxh3": xxhash.xxh3_64_intdigest(data),
-                f"{field}.sha256": sha256[field],
-            }
+                row |= self._add_field(sample.key, name, kind, elements, members[name])
         self._record.rows.append(row | dict(sample.facts))
+
+    @staticmethod
+    def _elements(sample: Sample, name: str) -> tuple[bytes, ...] | None:
+        if name in sample.frames:
+            return sample.frames[name]
+        return (sample.fields[name],) if name in sample.fields else None
+
+    def _add_field(
+        self, key: str, name: str, kind: str, elements: tuple[bytes, ...], member: Member
+    ) -> dict[str, Any]:
+        """Append the members of a field, side by side, and return its index columns.
+
+        The span of a sequence reaches from its first payload to the end of its last, with the tar headers in between; the
+        digest is that of the payloads alone, one after the other.
+        """
+        is_sequence = kind_spec(kind).is_sequence
+        offsets, state = [], xxhash.xxh3_64()
+        for number, data in enumerate(elements):
+            extension = member_extension(name, kind, member.extension, number=number if is_sequence else None)
+            offsets.append(self._tar.add(f"{key}.{extension}", data))
+            state.update(data)
+        columns: dict[str, Any] = {
+            f"{name}.offset": offsets[0],
+            f"{name}.size": offsets[-1] - offsets[0] + len(elements[-1]),
+            f"{name}.xxh3": state.intdigest(),
+            f"{name}.sha256": member.sha256,
+        }
+        if is_sequence:
+            columns[f"{name}.starts"] = [offset - offsets[0] for offset in offsets]
+            columns[f"{name}.sizes"] = [len(data) for data in elements]
+        return columns
 
     def reject(self, key: str, *, source: str, reason: RejectReason, detail: str) -> None:
         """Record that an item is not stored, and why."""

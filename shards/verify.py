@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import xxhash
 
@@ -16,7 +17,7 @@ from shards.index import ArrowTable
 from shards.receipt import FileRecord, Receipt, read_receipt
 from shards.schema import BLOCK
 from shards.storage import bytes_digest, file_digest
-from shards.tar import TarMember, iterate_members
+from shards.tar import TarMember, iterate_members, split_member_name
 from shards.target_table import read_sealed, read_target_receipt, require_bound, target_folder
 
 
@@ -60,6 +61,7 @@ def _check_shard(dataset: Dataset, shard: int, totals: Counter[str]) -> list[Fin
     totals["samples"] += receipt.samples
     totals.update({f"rejected as {reason}": count for reason, count in receipt.rejects.items()})
     totals.update({f"samples with {field}": count for field, count in receipt.field_samples.items()})
+    totals.update({f"samples in {receipt.split}": receipt.samples} if receipt.split else {})
     totals.update({f"bytes of {field}": count for field, count in receipt.field_bytes.items()})
     if not findings:
         findings += list(_check_contents(dataset.root, receipt))
@@ -89,17 +91,26 @@ def _check_contents(root: Path, receipt: Receipt) -> Iterator[Finding]:
         os.close(descriptor)
 
 
-def _check_row(tar: str, descriptor: int, row: dict[str, object], members: dict[int, TarMember]) -> Iterator[Finding]:
+def _check_row(tar: str, descriptor: int, row: dict[str, Any], members: dict[int, TarMember]) -> Iterator[Finding]:
     for column in [name for name in row if name.endswith(".offset")]:
         field = column.removesuffix(".offset")
-        offset, size = int(str(row[column])), int(str(row[f"{field}.size"]))
+        offset, size = row[column], row[f"{field}.size"]
         if size < 0:
             continue
-        member = members.get(offset)
-        if member is None or member.size != size or member.name.removeprefix("./").partition(".")[0] != row["key"]:
-            yield Finding(where=f"{tar} {row['key']}", what=f"field '{field}' does not stand where the index says")
-        elif xxhash.xxh3_64_intdigest(os.pread(descriptor, size, offset)) != row[f"{field}.xxh3"]:
-            yield Finding(where=f"{tar} {row['key']}", what=f"field '{field}' is not what was stored")
+        starts, sizes = row.get(f"{field}.starts", [0]), row.get(f"{field}.sizes", [size])
+        state = xxhash.xxh3_64()
+        for start, length in zip(starts, sizes, strict=True):
+            if not _is_member_of(members.get(offset + start), row["key"], length):
+                yield Finding(where=f"{tar} {row['key']}", what=f"field '{field}' does not stand where the index says")
+                break
+            state.update(os.pread(descriptor, length, offset + start))
+        else:
+            if state.intdigest() != row[f"{field}.xxh3"] or starts[-1] + sizes[-1] != size:
+                yield Finding(where=f"{tar} {row['key']}", what=f"field '{field}' is not what was stored")
+
+
+def _is_member_of(member: TarMember | None, key: str, size: int) -> bool:
+    return member is not None and member.size == size and split_member_name(member.name)[0] == key
 
 
 def _check_conservation(dataset: Dataset, totals: Counter[str]) -> list[Finding]:
@@ -107,6 +118,7 @@ def _check_conservation(dataset: Dataset, totals: Counter[str]) -> list[Finding]
     recorded = Counter({"samples": manifest.num_samples})
     recorded.update({f"rejected as {reason}": count for reason, count in manifest.rejects.items()})
     recorded.update({f"samples with {field}": summary.samples for field, summary in manifest.fields.items()})
+    recorded.update({f"samples in {split}": summary.samples for split, summary in manifest.splits.items()})
     recorded.update({f"bytes of {field}": summary.bytes for field, summary in manifest.fields.items()})
     findings = [
         Finding(where=where, what=f"{name}: {recorded[name]}, but the receipts add up to {totals[name]}")

@@ -221,7 +221,7 @@ def _check_field(recipe: Recipe, modality: Image, dataset: Dataset) -> None:
             f"{', '.join(sorted(held)) or 'no field at all'}.{did_you_mean(modality.field, held)} "
             "Ingest a source that has it, or choose another recipe."
         )
-    missing = dataset.num_samples - held[modality.field].samples
+    missing = dataset.num_samples - dataset.num_with(modality.field)
     if missing or not dataset.num_samples:
         raise MissingFieldError(
             f"recipe '{recipe.name}' reads field '{modality.field}' of every sample, but {missing} of the "
