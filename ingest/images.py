@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,10 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from ingest.jpeg_segments import without_exif
+from ingest.perceptual import grey_contrast, perceptual_hash
 from ingest.rejection import Rejection
-from ingest.settings import Check, IngestSettings
+from ingest.settings import Check, Filters, IngestSettings
+from ingest.stored import StoredField
 from shards.image_header import (
     ALLOWED_FORMATS,
     ImageHeader,
@@ -35,6 +38,10 @@ from shards.schema import RejectReason
 Pixels = npt.NDArray[np.uint8]
 
 _STORED_FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+_NOT_LOOKED_AT: Mapping[str, None] = {"phash": None, "contrast": None}
+"""Facts of a picture that was not decoded."""
+_LOOKED_AT_PX = 128
+"""Shorter side that is enough to see what a picture looks like."""
 _PLAIN_MODES = ("RGB", "L")
 _LOSSY_FORMATS = ("JPEG", "WEBP")
 _REFUSED_MODES = ("F", "I", "LAB", "HSV", "YCbCr")
@@ -63,37 +70,71 @@ _KNOWN_BUT_REFUSED = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredImage:
-    """A picture as it goes into the shard: encoded bytes, tar extension, and size in pixels."""
-
-    data: bytes
-    extension: str
-    width: int
-    height: int
-
-    @property
-    def facts(self) -> dict[str, int | str]:
-        """Columns of the index."""
-        name = {"jpg": "jpeg"}.get(self.extension, self.extension)
-        return {"image.format": name, "image.width": self.width, "image.height": self.height}
-
-
-def store_image(data: bytes, settings: IngestSettings) -> StoredImage:
-    """Turn the bytes of a picture file into what is stored.
+def store_image(data: bytes, name: str, settings: IngestSettings) -> StoredField:
+    """Turn the bytes of a picture file into the field `name`.
 
     Raises:
         Rejection: The bytes are no picture of a format that is read, damaged, too large, animated, or hold pixels that
-            have no 8-bit meaning.
+            have no 8-bit meaning; or a filter refuses the picture.
     """
     header = _checked_header(data, settings)
+    check_size(header.width, header.height, settings.filters)
     if _can_stay(header, settings):
         kept = without_exif(data) if header.format == "JPEG" else data
-        if settings.check is Check.HEADER or _decodes_without_complaint(kept, header):
-            return StoredImage(
-                data=kept, extension=_STORED_FORMATS[header.format], width=header.width, height=header.height
-            )
-    return _encode(_shrink(_decode(data, header, settings), settings.image_size), header, settings)
+        if settings.check is Check.HEADER:
+            return _field(name, kept, _STORED_FORMATS[header.format], header.width, header.height, _NOT_LOOKED_AT)
+        pixels = _decode_untouched(kept, header)
+        if pixels is not None:
+            facts = look_facts(pixels, settings.filters)
+            return _field(name, kept, _STORED_FORMATS[header.format], header.width, header.height, facts)
+    pixels = shrink(_decode(data, header, settings), settings.image_size)
+    facts = look_facts(pixels, settings.filters)
+    stored, extension = _encode(pixels, header, settings)
+    return _field(name, stored, extension, pixels.shape[1], pixels.shape[0], facts)
+
+
+def look_at(data: bytes, settings: IngestSettings) -> int:
+    """Return the perceptual hash of a picture file, from as few of its pixels as that takes.
+
+    Raises:
+        Rejection: As for `store_image`.
+    """
+    header = _checked_header(data, settings)
+    return perceptual_hash(_decode(data, header, replace(settings, image_size=_LOOKED_AT_PX)))
+
+
+def _field(
+    name: str, data: bytes, extension: str, width: int, height: int, look: Mapping[str, int | float | None]
+) -> StoredField:
+    facts = {"format": {"jpg": "jpeg"}.get(extension, extension), "width": width, "height": height, **look}
+    return StoredField(name=name, kind="image", data=data, extension=extension, facts=facts)
+
+
+def check_size(width: int, height: int, filters: Filters) -> None:
+    """Refuse a picture or a video by its size in pixels.
+
+    Raises:
+        Rejection: It is smaller than wanted, or too long and narrow.
+    """
+    if filters.min_side is not None and min(width, height) < filters.min_side:
+        raise Rejection(RejectReason.TOO_SMALL, f"{width}x{height}; the shorter side must have {filters.min_side} pixels")
+    if filters.max_aspect is not None and max(width, height) > filters.max_aspect * min(width, height):
+        raise Rejection(RejectReason.TOO_NARROW, f"{width}x{height}; at most 1 to {filters.max_aspect:g} is wanted")
+
+
+def look_facts(pixels: Pixels, filters: Filters) -> dict[str, int | float]:
+    """Return what a picture looks like, for the index: perceptual hash and contrast.
+
+    Raises:
+        Rejection: It is blank.
+    """
+    contrast = grey_contrast(pixels)
+    if filters.blank_contrast is not None and contrast < filters.blank_contrast:
+        raise Rejection(
+            RejectReason.BLANK_PICTURE,
+            f"grey levels have a standard deviation of {contrast:.2f}; the least is {filters.blank_contrast:g}",
+        )
+    return {"phash": perceptual_hash(pixels), "contrast": contrast}
 
 
 def _checked_header(data: bytes, settings: IngestSettings) -> ImageHeader:
@@ -134,16 +175,16 @@ def _can_stay(header: ImageHeader, settings: IngestSettings) -> bool:
     return is_small and is_plain and not must_strip and header.format in _STORED_FORMATS
 
 
-def _decodes_without_complaint(data: bytes, header: ImageHeader) -> bool:
-    """Tell whether every decoder takes the file as it is; one that only a lenient decoder takes is encoded again.
+def _decode_untouched(data: bytes, header: ImageHeader) -> Pixels | None:
+    """Return the pixels if every decoder takes the file as it is; one that only a lenient decoder takes is encoded again.
 
     Raises:
         Rejection: The file is damaged.
     """
     if header.format == "JPEG":
-        return _decode_jpeg(data, header, image_size=None) is not None
-    _open(data).close()
-    return True
+        return _decode_jpeg(data, header, image_size=None)
+    with _open(data) as image:
+        return np.asarray(image)
 
 
 def _decode(data: bytes, header: ImageHeader, settings: IngestSettings) -> Pixels:
@@ -251,7 +292,7 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _shrink(pixels: Pixels, image_size: int | None) -> Pixels:
+def shrink(pixels: Pixels, image_size: int | None) -> Pixels:
     """Make the shorter side `image_size` pixels with an antialiased bicubic filter, if it is longer."""
     height, width = pixels.shape[:2]
     if image_size is None or min(height, width) <= image_size:
@@ -263,17 +304,24 @@ def _shrink(pixels: Pixels, image_size: int | None) -> Pixels:
     return np.ascontiguousarray(small.permute(1, 2, 0).numpy())
 
 
-def _encode(pixels: Pixels, header: ImageHeader, settings: IngestSettings) -> StoredImage:
-    pixels = np.atleast_3d(pixels)
-    height, width, channels = pixels.shape
+def _encode(pixels: Pixels, header: ImageHeader, settings: IngestSettings) -> tuple[bytes, str]:
+    """Return the encoded picture and its extension: lossless stays lossless."""
     if header.format in _LOSSY_FORMATS:
-        data = simplejpeg.encode_jpeg(
-            pixels,
-            quality=settings.jpeg_quality,
-            colorspace="GRAY" if channels == 1 else "RGB",
-            colorsubsampling="Gray" if channels == 1 else "420",
-        )
-        return StoredImage(data=data, extension="jpg", width=width, height=height)
+        return encode_jpeg(pixels, settings.jpeg_quality), "jpg"
+    pixels = np.atleast_3d(pixels)
     buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(buffer, format="PNG", compress_level=6)
-    return StoredImage(data=buffer.getvalue(), extension="png", width=width, height=height)
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG", compress_level=6)
+    return buffer.getvalue(), "png"
+
+
+def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
+    """Encode uint8 pixels [height, width] or [height, width, 1 or 3] as a JPEG with halved colour resolution."""
+    pixels = np.atleast_3d(pixels)
+    is_grey = pixels.shape[2] == 1
+    data: bytes = simplejpeg.encode_jpeg(
+        pixels,
+        quality=quality,
+        colorspace="GRAY" if is_grey else "RGB",
+        colorsubsampling="Gray" if is_grey else "420",
+    )
+    return data

@@ -60,6 +60,7 @@ class RawItem:
         near: Items that share this are kept near each other by the plan, because they are cheap to read together.
         group: What the item belongs to with others (a video, a drive, a speaker); empty for an item of its own.
         place: Where the item stands in the order of its group (clips, sweeps), or -1.
+        split: The split that it was dealt to; empty without splits.
         problem: Why the item can never be stored, when the listing alone shows it.
     """
 
@@ -71,6 +72,7 @@ class RawItem:
     near: str = ""
     group: str = ""
     place: int = -1
+    split: str = ""
     problem: tuple[RejectReason, str] | None = None
 
     @property

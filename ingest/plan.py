@@ -5,20 +5,37 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import groupby
 from typing import Any
 
 import xxhash
 
+from ingest.declared import declare
 from ingest.items import RawItem
 from ingest.settings import IngestSettings
-from shards.errors import SourceError
-from shards.schema import FIELDS, MAX_LABEL, SCHEMA_VERSION, RejectReason
+from shards.errors import SettingsError, SourceError, did_you_mean
+from shards.schema import MAX_LABEL, SCHEMA_VERSION, Fields, RejectReason
 from shards.storage import bytes_digest, canonical_json
 
-SOFTWARE = ("maskloom", "pillow", "simplejpeg", "torch", "torchvision")
+SOFTWARE = (
+    "av",
+    "laspy",
+    "lazrs",
+    "maskloom",
+    "numpy",
+    "pillow",
+    "simplejpeg",
+    "soundfile",
+    "tifffile",
+    "torch",
+    "torchaudio",
+    "torchvision",
+    "trimesh",
+)
 """Distributions whose versions can change stored bytes; they are part of the plan's identity."""
 
 _UNLABELLED = -1
@@ -36,62 +53,92 @@ class PlannedItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The whole ingest, decided before a byte of media is read.
+    """The whole ingest, decided before any media is decoded.
 
     Args:
         plan_id: Hash of settings, listing, schema version and library versions.
         settings: What the user decided.
-        fields: Fields that the dataset declares, in the order of the field table.
+        fields: Fields that the dataset declares, with their kinds.
         classes: Names of the labels by number; None where labels are plain numbers or absent.
         software: Versions of the libraries that decide stored bytes.
-        items: All items in shard order; shard s holds items [s * shard_size, (s + 1) * shard_size).
+        items: All items in shard order.
+        splits: The split of every shard; empty names for a dataset without splits.
     """
 
     plan_id: str
     settings: IngestSettings
-    fields: tuple[str, ...]
+    fields: Fields
     classes: tuple[str, ...] | None
     software: Mapping[str, str]
     items: Sequence[PlannedItem]
+    splits: Sequence[str]
 
     @property
     def num_shards(self) -> int:
         """Shards that the plan makes."""
-        return -(-len(self.items) // self.settings.shard_size)
+        return len(self.splits)
+
+    def shards(self) -> Iterator[list[PlannedItem]]:
+        """Yield the items of one shard after the other."""
+        yield from (list(members) for _, members in groupby(self.items, key=lambda planned: planned.shard))
 
 
 def make_plan(listing: Iterable[RawItem], settings: IngestSettings) -> Plan:
     """Deal the items of a listing to shards.
 
-    The order is a seeded shuffle: groups of items that are cheap to read together stay together, groups and the items
-    inside them are ordered by a keyed hash. No media byte is ever moved to shuffle it.
+    The order is a seeded shuffle: items that are cheap to read together stay together, these runs and the items inside
+    them are ordered by a keyed hash. No media byte is ever moved to shuffle it. A shard holds items of one split.
+
+    Args:
+        listing: What the source lists, without doubles, settled by its content where the settings ask for that.
+        settings: What the user decided.
 
     Raises:
-        SourceError: The listing is empty.
+        SourceError: The listing is empty, or gives a field two kinds.
+        SettingsError: A field is required that the source does not have.
     """
-    items = [_with_readable_names(item) for item in _without_doubles(listing)]
+    items = [_with_readable_names(item) for item in listing]
     if not items:
         raise SourceError("The source holds nothing to ingest: no picture, caption or table row was found.")
-    fields = _declared_fields(items)
+    fields = declare(items, settings)
+    _require_declared(settings.require, fields)
     classes = _classes(items)
     numbers = {name: number for number, name in enumerate(classes)} if classes else None
-    settings = settings if settings.require else replace(settings, require=fields[:1])
     software = {name: version(name) for name in SOFTWARE}
     order = sorted(items, key=lambda item: _shuffle_key(item, settings.seed))
+    dealt = list(_deal(order, settings.shard_size))
     return Plan(
-        plan_id=_plan_id(order, settings, software),
+        plan_id=_plan_id([item for _, _, item in dealt], settings, software),
         settings=settings,
         fields=fields,
         classes=classes,
         software=software,
-        items=[
-            PlannedItem(item=item, shard=row // settings.shard_size, label=_label_number(item, numbers))
-            for row, item in enumerate(order)
-        ],
+        items=[PlannedItem(item=item, shard=shard, label=_label_number(item, numbers)) for shard, _, item in dealt],
+        splits=[split for _, split in dict.fromkeys((shard, split) for shard, split, _ in dealt)],
     )
 
 
-def _without_doubles(listing: Iterable[RawItem]) -> Iterator[RawItem]:
+def _deal(order: Iterable[RawItem], shard_size: int) -> Iterator[tuple[int, str, RawItem]]:
+    """Yield shard, split and item; every split begins a new shard."""
+    by_split: defaultdict[str, list[RawItem]] = defaultdict(list)
+    for item in order:
+        by_split[item.split].append(item)
+    shard = 0
+    for split, items in sorted(by_split.items()):
+        for start in range(0, len(items), shard_size):
+            yield from ((shard, split, item) for item in items[start : start + shard_size])
+            shard += 1
+
+
+def _require_declared(required: Iterable[str], fields: Fields) -> None:
+    for name in required:
+        if name not in fields:
+            raise SettingsError(
+                f"--require {name}: the source has no such field; it has {', '.join(fields)}.{did_you_mean(name, fields)}"
+            )
+
+
+def without_doubles(listing: Iterable[RawItem]) -> Iterator[RawItem]:
     """Mark every item whose key was seen before: it is rejected, and nothing is stored twice."""
     seen: set[str] = set()
     for item in listing:
@@ -113,17 +160,6 @@ def _with_readable_names(item: RawItem) -> RawItem:
     return item
 
 
-def _declared_fields(items: Iterable[RawItem]) -> tuple[str, ...]:
-    found: set[str] = set()
-    for item in items:
-        found.update(part.field for part in item.parts)
-        if item.label is not None:
-            found.add("label")
-        if item.columns:
-            found.add("metadata")
-    return tuple(name for name in FIELDS if name in found) or ("image",)
-
-
 def _classes(items: Iterable[RawItem]) -> tuple[str, ...] | None:
     """Return the sorted class names, or None where there are no labels or all of them are numbers already."""
     names = {item.label for item in items if item.label is not None}
@@ -143,7 +179,7 @@ def _label_number(item: RawItem, numbers: Mapping[str, int] | None) -> int:
 
 
 def _shuffle_key(item: RawItem, seed: int) -> tuple[int, str, int, str]:
-    return _keyed_hash(item.group or item.identity, seed), item.group, _keyed_hash(item.identity, seed), item.key
+    return _keyed_hash(item.near or item.identity, seed), item.near, _keyed_hash(item.identity, seed), item.key
 
 
 def _keyed_hash(text: str, seed: int) -> int:

@@ -24,3 +24,11 @@ class StoredField:
     data: bytes | tuple[bytes, ...]
     extension: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedItem:
+    """A whole item, ready to be written: its fields, and the SHA-256 of the raw input of each, by name."""
+
+    fields: tuple[StoredField, ...]
+    sha256: Mapping[str, bytes]

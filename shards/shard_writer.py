@@ -73,7 +73,7 @@ class ShardWriter:
                 continue
             with storage_errors(self._path):
                 row |= self._add_field(sample.key, name, kind, elements, members[name])
-        self._record.rows.append(row | dict(sample.facts))
+        self._record.rows.append(dict(sample.facts) | row)
 
     @staticmethod
     def _elements(sample: Sample, name: str) -> tuple[bytes, ...] | None:

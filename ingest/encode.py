@@ -1,0 +1,132 @@
+"""One item, from raw bytes to encoded fields: the seam between what a source lists and what the modalities make of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from ingest.audio import store_audio
+from ingest.declared import CAPTION_KINDS
+from ingest.images import store_image
+from ingest.items import Part, RawItem
+from ingest.plan import PlannedItem, metadata_json
+from ingest.points import store_points
+from ingest.rasters import store_raster
+from ingest.raw import Raw
+from ingest.rejection import Rejection
+from ingest.settings import IngestSettings
+from ingest.stored import EncodedItem, StoredField
+from ingest.texts import store_metadata, store_text
+from ingest.video import store_video
+from shards.schema import ABSENT, WELL_KNOWN_NAMES, Fields, RejectReason
+
+ReadPart = Callable[[Part], Raw]
+_ALIGNMENT_PX = 2
+"""Rows or columns by which a map may miss the shape of its picture: sizes are rounded when pictures are made smaller."""
+
+
+def encode_item(entry: PlannedItem, read: ReadPart, *, declared: Fields, settings: IngestSettings) -> EncodedItem:
+    """Read and encode every field of an item.
+
+    Args:
+        entry: The item with the number of its label.
+        read: Gives the raw bytes of a part.
+        declared: The fields of the dataset.
+        settings: What the user decided.
+
+    Raises:
+        Rejection: The item cannot be stored.
+        SourceError: The machine cannot read the source at all; nothing is rejected for that.
+    """
+    if entry.item.problem is not None:
+        raise Rejection(*entry.item.problem)
+    fields: dict[str, StoredField] = {}
+    sha256: dict[str, bytes] = {}
+    # A sound file of its own counts more than the sound of a video, so videos come first and are overwritten.
+    for part in sorted(entry.item.parts, key=lambda part: part.kind != "video"):
+        stored, digest = _encode_part(entry.item, part, read(part), settings)
+        fields |= {field.name: field for field in stored}
+        sha256 |= {field.name: digest for field in stored}
+    for field, raw in _said_about(entry):
+        fields[field.name] = field
+        sha256[field.name] = hashlib.sha256(raw).digest()
+    _require_fields(fields, declared, settings)
+    _require_aligned(fields)
+    return EncodedItem(fields=tuple(fields.values()), sha256=sha256)
+
+
+def _encode_part(item: RawItem, part: Part, raw: Raw, settings: IngestSettings) -> tuple[list[StoredField], bytes]:
+    """Return the fields that a part becomes, and the digest of its raw bytes."""
+    try:
+        if part.kind == "video":
+            return store_video(raw, part.field, settings, start_s=part.start_s, end_s=part.end_s), raw.sha256()
+        data = raw.read()
+        in_memory = Raw.of(data, name=raw.name)
+        return _store(item, part, in_memory, data, settings), hashlib.sha256(data).digest()
+    except Rejection as rejection:
+        raise Rejection(rejection.reason, f"{part.uri or f'the {part.field}'}: {rejection.detail}") from rejection
+    except MemoryError:
+        raise  # whose fault that is, is decided where memory is limited
+    except Exception as error:
+        # Decoders fail on hostile bytes in ways that nobody lists: the file is refused by name, the shard goes on.
+        detail = f"{part.uri or part.field}: {type(error).__name__}: {error}"
+        raise Rejection(RejectReason.DECODER_FAILED, detail) from error
+
+
+def _store(item: RawItem, part: Part, raw: Raw, data: bytes, settings: IngestSettings) -> list[StoredField]:
+    match part.kind:
+        case "image":
+            return [store_image(data, part.field, settings)]
+        case "audio":
+            return store_audio(raw, part.field, settings, start_s=part.start_s, end_s=part.end_s)
+        case "points":
+            return store_points(raw, part.field, settings, key=item.key)
+        case "raster" | "ids":
+            return store_raster(raw, part.field, part.kind, settings)
+        case "text":
+            return [store_text(data, part.field, settings.filters)]
+        case _:
+            return [store_metadata(data, part.field)]
+
+
+def _said_about(entry: PlannedItem) -> list[tuple[StoredField, bytes]]:
+    """Return the label and the other columns of an item as fields, each with its raw bytes."""
+    said = []
+    if entry.label != ABSENT:
+        number = str(entry.label).encode()
+        label = StoredField(name="label", kind="label", data=number, extension="cls", facts={"": entry.label})
+        said.append((label, (entry.item.label or "").encode()))
+    try:
+        metadata = metadata_json(entry.item)
+    except UnicodeEncodeError as error:
+        raise Rejection(RejectReason.BAD_TEXT_ENCODING, f"a column is not UTF-8: {error.reason}") from error
+    if metadata is not None:
+        said.append((StoredField(name="metadata", kind="metadata", data=metadata, extension="json"), metadata))
+    return said
+
+
+def _require_fields(fields: dict[str, StoredField], declared: Fields, settings: IngestSettings) -> None:
+    """Refuse an item that lacks a required field or, where none is named, any media."""
+    missing = [name for name in settings.require if name not in fields]
+    media = [name for name, kind in declared.items() if kind not in CAPTION_KINDS]
+    if not settings.require and media and not any(name in fields for name in media):
+        missing = media
+    if missing or not fields:
+        detail = f"no {', '.join(missing) or 'field at all'}; it has {', '.join(fields) or 'nothing'}"
+        raise Rejection(RejectReason.MISSING_FIELD, detail)
+
+
+def _require_aligned(fields: dict[str, StoredField]) -> None:
+    """Refuse a depth map, segmentation or the like whose shape is not that of the picture it belongs to."""
+    picture = next((field for field in fields.values() if field.kind == "image"), None)
+    if picture is None:
+        return
+    width, height = picture.facts["width"], picture.facts["height"]
+    for field in fields.values():
+        if field.kind in ("raster", "ids") and field.name in WELL_KNOWN_NAMES:
+            columns, rows = field.facts["width"], field.facts["height"]
+            if abs(columns * height - rows * width) > _ALIGNMENT_PX * max(width, height, columns, rows):
+                raise Rejection(
+                    RejectReason.MISALIGNED,
+                    f"the {field.name} of {columns}x{rows} has not the shape of the {picture.name} of {width}x{height}",
+                )
