@@ -117,7 +117,9 @@ def check_size(width: int, height: int, filters: Filters) -> None:
         Rejection: It is smaller than wanted, or too long and narrow.
     """
     if filters.min_side is not None and min(width, height) < filters.min_side:
-        raise Rejection(RejectReason.TOO_SMALL, f"{width}x{height}; the shorter side must have {filters.min_side} pixels")
+        raise Rejection(
+            RejectReason.TOO_SMALL, f"{width}x{height}; the shorter side must have {filters.min_side} pixels"
+        )
     if filters.max_aspect is not None and max(width, height) > filters.max_aspect * min(width, height):
         raise Rejection(RejectReason.TOO_NARROW, f"{width}x{height}; at most 1 to {filters.max_aspect:g} is wanted")
 

@@ -10,6 +10,7 @@ from ingest.plan import PlannedItem
 from ingest.plan_file import PLAN, PlanHeader, read_plan_header, read_planned_items
 from ingest.raw_bytes import RawBytes
 from ingest.rejection import Rejection
+from ingest.settings import Limits
 from ingest.stored import EncodedItem
 from shards.receipt import Receipt
 from shards.sample import Provenance, Sample
@@ -37,6 +38,11 @@ class ShardJob:
     def __len__(self) -> int:
         return len(self._planned)
 
+    @property
+    def limits(self) -> Limits:
+        """What an item may cost."""
+        return self._header.settings.limits
+
     def encode(self, place: int) -> EncodedItem:
         """Read and encode the item in row `place` of the plan.
 
@@ -44,9 +50,7 @@ class ShardJob:
             Rejection: It cannot be stored.
         """
         header = self._header
-        return encode_item(
-            self._planned[place], self._raw.raw, declared=header.fields, settings=header.settings
-        )
+        return encode_item(self._planned[place], self._raw.raw, declared=header.fields, settings=header.settings)
 
     def write(self, outcomes: Iterator[EncodedItem | Rejection]) -> Receipt:
         """Write the shard from the outcomes of all items, in order, commit it, and return the receipt that counts.
@@ -65,6 +69,20 @@ class ShardJob:
             for planned, outcome in zip(self._planned, outcomes, strict=True):
                 _write(writer, planned, outcome)
             return writer.commit()
+
+
+def write_shard(dataset: Path, shard: int, source_root: Path) -> Receipt:
+    """Write a shard in this process, where a decoder that crashes takes everything with it; see ShardJob for the errors."""
+    job = ShardJob(dataset, shard, source_root)
+    return job.write(_outcomes(job))
+
+
+def _outcomes(job: ShardJob) -> Iterator[EncodedItem | Rejection]:
+    for place in range(len(job)):
+        try:
+            yield job.encode(place)
+        except Rejection as rejection:
+            yield rejection
 
 
 def _write(writer: ShardWriter, planned: PlannedItem, outcome: EncodedItem | Rejection) -> None:

@@ -10,16 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ingest.contents import Content, Contents, combined_digest
-from ingest.declared import CAPTION_KINDS
-from ingest.images import look_at
-from ingest.items import Part, RawItem
+from ingest.contents import Content, Contents
+from ingest.items import RawItem
 from ingest.plan import PlannedItem
-from ingest.plan_file import read_metadata, read_planned_items, serialise_items
-from ingest.raw_bytes import RawBytes
-from ingest.rejection import Rejection
+from ingest.plan_file import read_metadata, serialise_items
 from ingest.settings import IngestSettings, SplitBy
-from ingest.video import probe_video
 from shards.errors import PlanMismatchError
 from shards.index import ArrowTable
 from shards.schema import ABSENT, RejectReason
@@ -28,8 +23,6 @@ from shards.storage import bytes_digest, create_if_absent
 SURVEY = "survey"
 CHUNK = 256
 """Items of one survey task."""
-
-_LISTING = f"{SURVEY}/listing.arrow"
 _SCHEMA = pa.schema(
     [
         ("identity", pa.binary()),
@@ -62,7 +55,7 @@ def commit_listing(dataset: Path, listing: Sequence[RawItem], settings: IngestSe
     """
     chunks = list(_chunks(listing))
     metadata = {"settings": json.dumps(settings.to_json(), sort_keys=True), "listing": _digest(listing)}
-    path = dataset / _LISTING
+    path = listing_path(dataset)
     if not create_if_absent(dataset, path, serialise_items(chunks, metadata)) and read_metadata(path) != metadata:
         raise PlanMismatchError(
             f"{dataset} was begun with another source or other settings. Ingest into a new folder, or repeat the original "
@@ -106,46 +99,16 @@ def read_contents(dataset: Path, num_chunks: int) -> Contents:
     return contents
 
 
-def _chunk_path(dataset: Path, chunk: int) -> Path:
-    return dataset / SURVEY / f"{chunk:06d}.arrow"
+def commit_chunk(dataset: Path, chunk: int, items: Sequence[RawItem], contents: Sequence[Content]) -> None:
+    """Write what was found out about the items of one task, unless another worker came first."""
+    rows = [_row(item, content) for item, content in zip(items, contents, strict=True)]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, _SCHEMA) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=_SCHEMA))
+    create_if_absent(dataset, _chunk_path(dataset, chunk), bytes(sink.getvalue()))
 
 
-class SurveyJob:
-    """Task number `chunk` of the survey in `dataset`, of files below `source_root`; see ShardJob for the errors."""
-
-    def __init__(self, dataset: Path, chunk: int, source_root: Path) -> None:
-        path = dataset / _LISTING
-        self._dataset = dataset
-        self._chunk = chunk
-        self._settings = IngestSettings.from_json(json.loads(read_metadata(path)["settings"]))
-        self._planned = list(read_planned_items(path, chunk))
-        self._raw = RawBytes(source_root, self._planned, self._settings.limits)
-
-    def __len__(self) -> int:
-        return len(self._planned)
-
-    def encode(self, place: int) -> Content:
-        """Look at the item in row `place`.
-
-        Raises:
-            Rejection: Its content cannot be read.
-        """
-        return survey_item(self._planned[place].item, self._raw, self._settings)
-
-    def write(self, outcomes: Iterator[Content | Rejection]) -> int:
-        """Write what was found out about all items, unless another worker came first, and return how many they are."""
-        rows = [_row(planned.item, outcome) for planned, outcome in zip(self._planned, outcomes, strict=True)]
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, _SCHEMA) as writer:
-            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=_SCHEMA))
-        create_if_absent(self._dataset, _chunk_path(self._dataset, self._chunk), bytes(sink.getvalue()))
-        return len(rows)
-
-
-def _row(item: RawItem, outcome: Content | Rejection) -> dict[str, object]:
-    content = (
-        Content(digest=b"", problem=(outcome.reason, outcome.detail)) if isinstance(outcome, Rejection) else outcome
-    )
+def _row(item: RawItem, content: Content) -> dict[str, object]:
     return {
         "identity": item.identity.encode("utf-8", "surrogateescape"),
         "digest": content.digest,
@@ -156,23 +119,10 @@ def _row(item: RawItem, outcome: Content | Rejection) -> dict[str, object]:
     }
 
 
-def survey_item(item: RawItem, raw: RawBytes, settings: IngestSettings) -> Content:
-    """Return what the plan has to know about the content of an item.
-
-    Raises:
-        Rejection: It cannot be read.
-    """
-    media = [part for part in item.parts if part.kind not in CAPTION_KINDS] or list(item.parts)
-    digests = {part.field: raw.raw(part).sha256() for part in media}
-    video = next((part for part in media if part.kind == "video" and part.start_s is None), None)
-    is_cut = settings.video.clip_seconds is not None
-    return Content(
-        digest=combined_digest(digests),
-        seconds=probe_video(raw.raw(video), settings.limits).seconds if video is not None and is_cut else None,
-        phash=_phash(media, raw, settings) if settings.filters.near_duplicates is not None else None,
-    )
+def listing_path(dataset: Path) -> Path:
+    """Return where the list of what is surveyed stands."""
+    return dataset / SURVEY / "listing.arrow"
 
 
-def _phash(media: Sequence[Part], raw: RawBytes, settings: IngestSettings) -> int | None:
-    picture = next((part for part in media if part.kind == "image"), None)
-    return None if picture is None else look_at(raw.raw(picture).read(), settings)
+def _chunk_path(dataset: Path, chunk: int) -> Path:
+    return dataset / SURVEY / f"{chunk:06d}.arrow"

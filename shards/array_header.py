@@ -26,7 +26,7 @@ def read_array_header(data: bytes) -> tuple[tuple[int, ...], str]:
         shape, _, dtype = read(file)
     except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise UnreadableArrayError(f"no .npy file: {error}") from error
-    if dtype.hasobject or dtype.names is not None or not np.issubdtype(dtype, np.number) and dtype != np.bool_:
+    if dtype.hasobject or dtype.names is not None or (not np.issubdtype(dtype, np.number) and dtype != np.bool_):
         raise UnreadableArrayError(f"a .npy file of {dtype}; only plain numbers are read")
     if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize != len(data) - file.tell():
         raise UnreadableArrayError(f"a .npy file of shape {shape} that holds {len(data) - file.tell()} bytes")

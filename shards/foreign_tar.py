@@ -74,7 +74,9 @@ def _put(group: Group, member: TarMember, extension: str, ignored: Counter[str])
     name, kind = known
     earlier = group.members.setdefault(name, [])
     if earlier and not (group.kinds[name] == kind and kind_spec(kind).is_sequence and earlier[-1].name < member.name):
-        detail = f"two members for field '{name}', or frames out of order: {member.name} stands behind {earlier[-1].name}"
+        detail = (
+            f"two members for field '{name}', or frames out of order: {member.name} stands behind {earlier[-1].name}"
+        )
         group.problem = RejectReason.DUPLICATE_MEMBER, detail
     group.kinds[name] = kind
     earlier.append(member)

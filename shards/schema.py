@@ -173,7 +173,6 @@ MAX_DETAIL_CHARACTERS = 400
 
 _KEY = re.compile(r"[A-Za-z0-9_\-]+(?:[A-Za-z0-9_\-/]*[A-Za-z0-9_\-])?")
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_FRAME = re.compile(r"frame-\d{2,}\.jpg")
 _RESERVED_NAMES = frozenset({*PROVENANCE, "frame", *(end for spec in KINDS.values() for end in spec.extensions)})
 
 
@@ -194,7 +193,9 @@ def kind_spec(kind: str) -> KindSpec:
         DatasetError: There is no such kind.
     """
     if kind not in KINDS:
-        raise DatasetError(f"There is no kind of field '{kind}'; kinds are {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
+        raise DatasetError(
+            f"There is no kind of field '{kind}'; kinds are {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
+        )
     return KINDS[kind]
 
 
@@ -219,19 +220,25 @@ def field_of_extension(extension: str) -> tuple[str, str] | None:
     name, _, ending = extension.rpartition(".")
     if name in WELL_KNOWN_NAMES and ending in KINDS[WELL_KNOWN_NAMES[name]].extensions:
         return name, WELL_KNOWN_NAMES[name]
-    if _FRAME.fullmatch(extension) or _FRAME.fullmatch(extension.partition(".")[2]):
-        return (name.partition(".")[0] if not extension.startswith("frame-") else "video"), "frames"
-    for kind in _FOREIGN_KINDS:
-        spec = KINDS[kind]
-        if extension in spec.extensions:
-            return spec.default_name, kind
-        if ending in spec.extensions and is_valid_field_name(name):
-            return name, kind
+    for kind, ending_of_kind in _FOREIGN_ENDINGS:
+        found = ending_of_kind.fullmatch(extension)
+        if found and (found["name"] is None or is_valid_field_name(found["name"])):
+            return found["name"] or KINDS[kind].default_name, kind
     return None
 
 
-_FOREIGN_KINDS = ("logmel", "points", "image", "clip", "audio", "text", "label", "metadata", "raster")
+_FOREIGN_KINDS = ("frames", "logmel", "points", "image", "clip", "audio", "text", "label", "metadata", "raster")
 """Kinds that an extension alone gives away, more telling ones first."""
+
+
+def _ending_pattern(spec: KindSpec, ending: str) -> re.Pattern[str]:
+    number = r"frame-\d{2,}\." if spec.is_sequence else ""
+    return re.compile(rf"(?:(?P<name>[^.]*)\.)?{number}{re.escape(ending)}")
+
+
+_FOREIGN_ENDINGS = tuple(
+    (kind, _ending_pattern(KINDS[kind], ending)) for kind in _FOREIGN_KINDS for ending in KINDS[kind].extensions
+)
 
 WELL_KNOWN_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -252,7 +259,9 @@ WELL_KNOWN_NAMES: Mapping[str, str] = MappingProxyType(
 def in_order(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return fields, given as (name, kind), in the order of the kinds and, inside a kind, of their names."""
     order = list(KINDS)
-    return dict(sorted(fields, key=lambda field: (order.index(field[1]), field[0] != KINDS[field[1]].default_name, field)))
+    return dict(
+        sorted(fields, key=lambda field: (order.index(field[1]), field[0] != KINDS[field[1]].default_name, field))
+    )
 
 
 def fact_columns(name: str, kind: str) -> dict[str, pa.DataType]:

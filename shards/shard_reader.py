@@ -139,6 +139,6 @@ def _members(batch: pa.RecordBatch, field: str) -> Iterator[Member]:
 
 def _values(batch: pa.RecordBatch, name: str) -> list[Any]:
     column = batch.column(name)
-    if pa.types.is_integer(column.type):
+    if pa.types.is_integer(column.type) and column.null_count == 0:
         return list(column.to_numpy().tolist())  # several times faster than one Arrow scalar after the other
     return list(column.to_pylist())

@@ -81,9 +81,7 @@ class ShardWriter:
             return sample.frames[name]
         return (sample.fields[name],) if name in sample.fields else None
 
-    def _add_field(
-        self, key: str, name: str, kind: str, elements: tuple[bytes, ...], member: Member
-    ) -> dict[str, Any]:
+    def _add_field(self, key: str, name: str, kind: str, elements: tuple[bytes, ...], member: Member) -> dict[str, Any]:
         """Append the members of a field, side by side, and return its index columns.
 
         The span of a sequence reaches from its first payload to the end of its last, with the tar headers in between; the

@@ -11,22 +11,20 @@ from PIL import Image
 from ingest.shard_task import write_shard
 from shards.dataset import Dataset
 from shards.receipt import read_receipt, receipt_path
-from shards.sample import Sample
+from shards.sample import Provenance, Sample
 from shards.schema import MAX_DETAIL_CHARACTERS, RejectReason
-from shards.shard_writer import ShardWriter, raw_sha256
+from shards.shard_writer import Member, ShardWriter, raw_sha256
 from shards.tar import TarMember, iterate_members
 
 
 def write_captions(root: Path, captions: list[str]) -> None:
-    with ShardWriter(root, shard=0, plan_id="plan", fields=("text",)) as writer:
+    with ShardWriter(root, shard=0, plan_id="plan", fields={"text": "text"}) as writer:
         for number, caption in enumerate(captions):
             data = caption.encode()
             writer.add(
-                Sample(f"key-{number}", {"text": data}, {"text.characters": len(caption)}),
-                extensions={"text": "txt"},
-                sha256={"text": raw_sha256(data)},
-                source=f"item {number}",
-                licence="CC0" if number % 2 else None,
+                Sample(f"key-{number}", {"text": data}, {"text.characters": len(caption), "text.captions": 1}),
+                {"text": Member(extension="txt", sha256=raw_sha256(data))},
+                Provenance(source=f"item {number}", licence="CC0" if number % 2 else None),
             )
         writer.commit()
 
@@ -99,7 +97,7 @@ def test_a_finished_shard_is_not_replaced_by_a_later_writer(dataset_root: Path, 
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), ShardWriter(tmp_path, shard=0, plan_id="p", fields=("text",)):
+    with pytest.raises(RuntimeError), ShardWriter(tmp_path, shard=0, plan_id="p", fields={"text": "text"}):
         raise RuntimeError
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -115,7 +113,7 @@ def test_receipt_counts_samples_bytes_and_licences(tmp_path: Path) -> None:
 def test_the_detail_of_a_reject_is_bounded_and_valid_utf_8(tmp_path: Path) -> None:
     from shards.index import ArrowTable
 
-    with ShardWriter(tmp_path, shard=0, plan_id="p", fields=("text",)) as writer:
+    with ShardWriter(tmp_path, shard=0, plan_id="p", fields={"text": "text"}) as writer:
         writer.reject("a", source="s", reason=RejectReason.MISSING_FILE, detail="x" * 9999)
         writer.reject("b", source="s", reason=RejectReason.MISSING_FILE, detail="caf\udce9.txt is gone")
         receipt = writer.commit()

@@ -9,8 +9,8 @@ from threading import Barrier
 import pytest
 
 from shards.errors import StorageError
-from shards.sample import Sample
-from shards.shard_writer import ShardWriter
+from shards.sample import Provenance, Sample
+from shards.shard_writer import Member, ShardWriter
 from shards.storage import canonical_json, create_if_absent, replace_file
 from shards.tar import TarWriter
 
@@ -74,11 +74,13 @@ def test_a_disk_that_fills_up_under_a_shard_stays_one_error(tmp_path: Path) -> N
     with (
         pytest.raises(StorageError, match="No space left"),
         no_file_larger_than(2_000_000),
-        ShardWriter(tmp_path, shard=0, plan_id="p", fields=("text",)) as writer,
+        ShardWriter(tmp_path, shard=0, plan_id="p", fields={"text": "text"}) as writer,
     ):
         for key in ("a", "b", "c"):
             writer.add(
-                Sample(key, {"text": data}), extensions={"text": "txt"}, sha256={"text": b""}, source="s", licence=None
+                Sample(key, {"text": data}),
+                {"text": Member(extension="txt", sha256=b"")},
+                Provenance(source="s", licence=None),
             )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
