@@ -3,46 +3,67 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import islice
 from types import FrameType, TracebackType
 from typing import Any
 
+import dask
 from distributed import Client, LocalCluster, as_completed
+from distributed.client import ClosedClientError
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
+from ingest.containment.client import stop_decoders
 from shards.errors import MaskloomError, SettingsError
 
-_THREADS_PER_WORKER = 2  # decoding, resizing and encoding release the GIL; a second process would import torch again
+SLURM = "slurm"
+"""Instead of an address: workers are jobs of the Slurm cluster that this machine submits to."""
+_THREADS_PER_WORKER = 2
 _WINDOW_PER_THREAD = 2
 _CONNECT_TIMEOUT_S = 15
+_CLOSE_TIMEOUT_S = 5
+_POLL_S = 0.05
+_LOOK_FOR_WORKERS_S = 5.0
+_WORKERLESS_S = 300.0
+"""How long all workers may be gone, for new ones to take their place."""
+
+Embed = Callable[[int], AbstractContextManager[Any]]
+"""Makes a cluster for so many tasks at a time, and takes it down again."""
 
 
 class WorkerLostError(MaskloomError):
-    """A shard killed its worker again and again."""
+    """A task killed its worker again and again, or no worker is left."""
+
+
+class SchedulerLostError(MaskloomError):
+    """The connection to the scheduler broke."""
 
 
 class DaskExecutor:
-    """Runs shard tasks on an embedded cluster, or on a running scheduler.
+    """Runs shard tasks on an embedded cluster, on a running scheduler, or as jobs of a Slurm cluster.
 
     Args:
-        workers: Tasks at the same time on the embedded cluster.
-        scheduler: Address of a running scheduler (`tcp://host:8786`); its workers must see the same folders.
+        workers: Tasks at the same time, on an embedded cluster and on Slurm.
+        scheduler: Address of a running scheduler (`tcp://host:8786`), or `slurm`; None embeds a cluster. Workers elsewhere
+            must see the same folders under the same names.
+        embedded: What an embedded cluster is made of: `worker_processes` for tasks that compute in Python, `worker_threads`
+            for tasks that only wait for processes of their own.
 
     Raises:
-        SettingsError: The scheduler does not answer.
+        SettingsError: The scheduler does not answer, or Slurm is not set up.
     """
 
-    def __init__(self, *, workers: int, scheduler: str | None) -> None:
-        self._cluster: LocalCluster | None = None
-        if scheduler is None:
-            self._cluster = _local_cluster(workers)
-            self._client = Client(self._cluster)
-        else:
-            self._client = _connect(scheduler)
+    def __init__(self, *, workers: int, scheduler: str | None, embedded: Embed | None = None) -> None:
+        self._closing = ExitStack()
+        self._client: Client = self._closing.enter_context(_place(workers, scheduler, embedded or worker_processes))
+        self._workers_seen = float("inf")
 
     def run(self, task: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
         """Run `task` on every tuple of arguments and yield the results as they come, in any order.
@@ -51,13 +72,16 @@ class DaskExecutor:
         that a dying worker never makes Dask run finished work again. Workers that join later are used.
 
         Raises:
-            WorkerLostError: A task killed its worker more often than is allowed, or ran out of memory.
+            WorkerLostError: A task killed its worker more often than is allowed, ran out of memory, or no worker is left.
+            SchedulerLostError: The scheduler went away.
         """
         waiting = iter(arguments)
         running = as_completed(raise_errors=False)
-        with _remembered_interrupts() as interrupts:
+        with _remembered_interrupts() as interrupts, _scheduler_needed():
             in_flight = self._submit(running, task, waiting, room=self._window())
-            for future in running:
+            while in_flight:
+                self._wait(running)
+                future = next(running)
                 if interrupts:
                     raise KeyboardInterrupt
                 result = _result(future)
@@ -79,11 +103,28 @@ class DaskExecutor:
             running.add(self._client.submit(task, *arguments, pure=False))
         return len(taken)
 
+    def _wait(self, running: as_completed) -> None:
+        """Wait for a result, as long as there is anybody to wait for."""
+        looked = time.monotonic()
+        while not running.has_ready():
+            time.sleep(_POLL_S)
+            if time.monotonic() > looked + _LOOK_FOR_WORKERS_S:
+                looked = time.monotonic()
+                self._require_workers(looked)
+
+    def _require_workers(self, now: float) -> None:
+        """Raise if there were workers once and have been none for long. Before the first one, a queue may be at work."""
+        if self._client.nthreads():
+            self._workers_seen = now
+        if now > self._workers_seen + _WORKERLESS_S:
+            raise WorkerLostError(
+                f"No worker is left, and none has come for {_WORKERLESS_S:g} s. Finished shards are kept: start "
+                "workers and run the same command again."
+            )
+
     def close(self) -> None:
         """Stop the embedded cluster, or leave the running scheduler alone; tasks in flight are cancelled."""
-        self._client.close(timeout=5)
-        if self._cluster is not None:
-            self._cluster.close(timeout=5)
+        self._closing.close()
 
     def __enter__(self) -> DaskExecutor:
         return self
@@ -91,7 +132,7 @@ class DaskExecutor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._closing.__exit__(kind, error, trace)
 
 
 def _result(future: Any) -> Any:  # noqa: ANN401 - a Dask future holds anything
@@ -103,15 +144,87 @@ def _result(future: Any) -> Any:  # noqa: ANN401 - a Dask future holds anything
         ) from error
     except KilledWorker as error:
         raise WorkerLostError(
-            f"A worker died every time it ran {future.key}: out of memory, or a decoder crashed. "
+            f"A worker died every time it ran {future.key}, most likely because memory was short. "
             "Finished shards are kept; run the same command with fewer --workers."
         ) from error
 
 
-def _local_cluster(workers: int) -> LocalCluster:
+@contextmanager
+def _scheduler_needed() -> Iterator[None]:
+    """Say what to do when the scheduler goes away: Dask cancels what it was asked for, or refuses to be asked."""
+    try:
+        yield
+    except (CancelledError, CommClosedError, ClosedClientError, OSError) as error:
+        raise SchedulerLostError(
+            "The scheduler went away, or was started anew. What is finished is kept: run the same command again."
+        ) from error
+
+
+def _place(workers: int, scheduler: str | None, embedded: Embed) -> AbstractContextManager[Client]:
+    if scheduler is None:
+        return _client_of(embedded(workers))
+    if scheduler == SLURM:
+        return _client_of(slurm_jobs(workers))
+    return _client_at(scheduler)
+
+
+@contextmanager
+def _client_of(starting: AbstractContextManager[Any]) -> Iterator[Client]:
+    with starting as cluster:
+        client = Client(cluster)
+        try:
+            yield client
+        finally:
+            client.close(timeout=_CLOSE_TIMEOUT_S)
+
+
+@contextmanager
+def _client_at(scheduler: str) -> Iterator[Client]:
+    client = None
+    try:
+        client = Client(scheduler, timeout=_CONNECT_TIMEOUT_S)
+        client.wait_for_workers(1, timeout=_CONNECT_TIMEOUT_S)
+    except (OSError, ValueError) as error:
+        if client is not None:
+            client.close(timeout=_CLOSE_TIMEOUT_S)
+        raise SettingsError(
+            f"No Dask scheduler with a worker answers at {scheduler} ({error}). Start them with `dask scheduler` and "
+            "`dask worker`, or leave --scheduler out."
+        ) from error
+    try:
+        yield client
+    finally:
+        client.close(timeout=_CLOSE_TIMEOUT_S)
+
+
+@contextmanager
+def worker_threads(workers: int) -> Iterator[LocalCluster]:
+    """Run a cluster of threads in this process, for tasks that only wait: nothing is imported twice, no port is opened."""
+    # Asking hundreds of times a second where a thread is that waits for a decoder would tell nothing.
+    with dask.config.set({"distributed.worker.profile.enabled": False}):
+        cluster = LocalCluster(
+            n_workers=1,
+            threads_per_worker=workers,
+            processes=False,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+            memory_limit=None,
+        )
+    try:
+        yield cluster
+    except BaseException:
+        stop_decoders()  # or closing would wait for what the threads wait for
+        raise
+    finally:
+        cluster.close(timeout=_CLOSE_TIMEOUT_S)
+
+
+@contextmanager
+def worker_processes(workers: int) -> Iterator[LocalCluster]:
+    """Run a cluster of processes on this machine, for tasks that compute, with two threads each."""
     processes = max(1, -(-workers // _THREADS_PER_WORKER))
     with _deaf_to_interrupts():
-        return LocalCluster(
+        cluster = LocalCluster(
             n_workers=processes,
             threads_per_worker=-(-workers // processes),
             processes=True,
@@ -121,6 +234,39 @@ def _local_cluster(workers: int) -> LocalCluster:
             silence_logs=logging.ERROR,
             memory_limit=None,
         )
+    try:
+        yield cluster
+    finally:
+        cluster.close(timeout=_CLOSE_TIMEOUT_S)
+
+
+@contextmanager
+def slurm_jobs(workers: int) -> Iterator[Any]:
+    """Run a scheduler here and its workers as Slurm jobs of the kind that Dask's `jobqueue.yaml` describes.
+
+    Raises:
+        SettingsError: dask-jobqueue or Slurm is not here, or nobody has said how large a job is.
+    """
+    try:
+        from dask_jobqueue import SLURMCluster  # type: ignore[attr-defined, import-not-found, unused-ignore]
+    except ImportError as error:
+        raise SettingsError("--scheduler slurm needs dask-jobqueue: pip install 'maskloom[slurm]'.") from error
+    if shutil.which("sbatch") is None:
+        raise SettingsError("--scheduler slurm: there is no `sbatch` here. Run the command where you submit jobs.")
+    job = dask.config.get("jobqueue.slurm")
+    missing = [name for name in ("cores", "memory") if not job.get(name)]
+    if missing:
+        raise SettingsError(
+            f"--scheduler slurm: nobody has said how large a job is ({' and '.join(missing)} missing). Say it under "
+            "`jobqueue: slurm:` in ~/.config/dask/jobqueue.yaml; docs/clusters.md shows how."
+        )
+    # One process to a job: its threads share one decoder server, whose memory is counted once.
+    cluster: Any = SLURMCluster(processes=job.get("processes") or 1)
+    try:
+        cluster.scale(cores=workers)
+        yield cluster
+    finally:
+        cluster.close(timeout=_CLOSE_TIMEOUT_S)
 
 
 @contextmanager
@@ -154,15 +300,3 @@ def _interrupts_to(handler: Callable[[int, FrameType | None], None] | signal.Han
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _connect(scheduler: str) -> Client:
-    try:
-        client = Client(scheduler, timeout=_CONNECT_TIMEOUT_S)
-        client.wait_for_workers(1, timeout=_CONNECT_TIMEOUT_S)
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"No Dask scheduler with a worker answers at {scheduler} ({error}). Start them with `dask scheduler` and "
-            "`dask worker`, or leave --scheduler out."
-        ) from error
-    return client
