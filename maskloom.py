@@ -13,11 +13,11 @@ import shards.commands
 import trainers.commands
 from shards.errors import MaskloomError
 
-_ABOUT = """Raw images, captions and labels to a pretrained encoder.
+_ABOUT = """Raw images, video, audio, point clouds and captions to a pretrained encoder.
 
 \b
   maskloom ingest SOURCE DATASET          raw files -> checked, shuffled shards
-  maskloom inspect DATASET                look at what is in there
+  maskloom inspect DATASET --html         look at what is in there
   maskloom targets DATASET --teacher hog  store what a teacher says about every view
   maskloom train mae --data DATASET --out RUN
   maskloom eval RUN --data DATASET        kNN, linear probe, reconstructions, report
