@@ -1,0 +1,79 @@
+"""From stored sound to arrays: FLAC to samples, log-mel members to features."""
+
+import io
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+from jaxtyping import Float, Float16
+
+from shards.errors import MaskloomError
+
+FULL_SCALE = 32768
+"""A stored sample of 16 bits, divided by this, is in [-1, 1)."""
+
+_FLAC_START = b"fLaC"
+_ARRAY_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '<f2', 'fortran_order': False, 'shape': \((\d{1,9}), (\d{1,9})\), \} *\n",
+    re.DOTALL,
+)
+"""What `numpy.lib.format` writes for such an array. Its own reader evaluates the header as Python and fails in many ways."""
+
+
+class SoundDecodeError(MaskloomError):
+    """The bytes are not a whole stored sound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """A mono waveform, float32 in [-1, 1), and its samples per second."""
+
+    samples: Float[np.ndarray, " samples"]
+    rate: int
+
+
+def decode_sound(data: bytes) -> Sound:
+    """Decode a FLAC file of one channel with 16 bits a sample, strictly: every sample that the header promises is there.
+
+    The numbers are the stored integers divided by 32768, without rounding.
+
+    Raises:
+        SoundDecodeError: The bytes are damaged, cut off, or not FLAC of this kind.
+    """
+    if not data.startswith(_FLAC_START):
+        raise SoundDecodeError(
+            f"The {len(data)} bytes are no FLAC file; they start with {data[:8].hex(' ') or 'nothing'}."
+        )
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            if (file.channels, file.subtype) != (1, "PCM_16"):
+                raise SoundDecodeError(
+                    f"The FLAC file has {file.channels} channels of {file.subtype}; stored sound has one of PCM_16. "
+                    "Ingest the dataset to convert it."
+                )
+            samples = file.read(dtype="float32")
+            if len(samples) != file.frames:
+                raise SoundDecodeError(f"The FLAC file promises {file.frames} samples and holds {len(samples)}.")
+            return Sound(samples=samples, rate=file.samplerate)
+    except (soundfile.SoundFileError, ValueError, MemoryError) as error:
+        raise SoundDecodeError(f"The FLAC file of {len(data)} bytes cannot be decoded: {error}") from error
+
+
+def decode_logmel(data: bytes) -> Float16[np.ndarray, "frames bins"]:
+    """Return stored log-mel features. Header and size are checked before anything is allocated.
+
+    Raises:
+        SoundDecodeError: The bytes are no `.npy` file (version 1.0) of a two-dimensional float16 array in C order.
+    """
+    header = _ARRAY_HEADER.match(data)
+    if header is None:
+        raise SoundDecodeError(
+            f"The log-mel member of {len(data)} bytes does not begin as a .npy file of float16 (frames, bins) in C order; it "
+            f"begins with {data[:16]!r}."
+        )
+    shape = int(header[1]), int(header[2])
+    found = len(data) - header.end()
+    if found != 2 * shape[0] * shape[1]:
+        raise SoundDecodeError(f"The log-mel member promises float16 {shape} and has {found} bytes of numbers.")
+    return np.frombuffer(data, dtype="<f2", offset=header.end()).reshape(shape).copy()
