@@ -8,11 +8,10 @@ an item among others and for one by itself.
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import sys
 
 from ingest.settings import Limits
 
@@ -20,47 +19,47 @@ TIME_SIGNALS = frozenset({signal.SIGPROF, signal.SIGALRM})
 """What ends a process whose time is over: that of the processor, that of the clock."""
 WAITING_FACTOR = 3.0
 """How many times the allowed processor time may pass on the clock: sharing a core with two others refuses nothing."""
-_STATM = Path("/proc/self/statm")
+_STATM = "/proc/self/statm"
+_PAGE = resource.getpagesize()
 
 
-@contextmanager
-def bounded(limits: Limits) -> Iterator[None]:
-    """Allow what happens inside `limits.item_seconds` of the processor and `limits.item_memory` more bytes.
+class ItemBounds:
+    """Allows what happens inside `with` so many seconds of the processor and so many more bytes; made once for a job.
 
     Memory is bounded on Linux only: other systems neither say what a process has mapped nor enforce the limit.
     """
-    with _bounded_memory(limits.item_memory), bounded_time(limits.item_seconds):
-        yield
+
+    def __init__(self, limits: Limits) -> None:
+        self._time = TimeBound(limits.item_seconds)
+        self._memory = limits.item_memory
+        self._statm = os.open(_STATM, os.O_RDONLY) if sys.platform == "linux" else None
+        self._before = resource.getrlimit(resource.RLIMIT_AS)
+
+    def __enter__(self) -> None:
+        if self._statm is not None:
+            pages = int(os.pread(self._statm, 64, 0).split(None, 1)[0])
+            allowed, hard = pages * _PAGE + self._memory, self._before[1]
+            resource.setrlimit(resource.RLIMIT_AS, (allowed if hard < 0 else min(allowed, hard), hard))
+        self._time.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._time.__exit__()
+        resource.setrlimit(resource.RLIMIT_AS, self._before)
 
 
-@contextmanager
-def bounded_time(seconds: float) -> Iterator[None]:
-    """Let the kernel end this process when it has computed for `seconds`, or lived three times as long."""
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    signal.setitimer(signal.ITIMER_REAL, WAITING_FACTOR * seconds)
-    try:
-        yield
-    finally:
+class TimeBound:
+    """Lets the kernel end this process when it has computed for so many seconds inside `with`, or lived three times as long."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, self._seconds)
+        signal.setitimer(signal.ITIMER_REAL, WAITING_FACTOR * self._seconds)
+
+    def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-@contextmanager
-def _bounded_memory(extra: int) -> Iterator[None]:
-    if not _STATM.exists():
-        yield
-        return
-    before, hard = resource.getrlimit(resource.RLIMIT_AS)
-    allowed = _mapped_bytes() + extra
-    resource.setrlimit(resource.RLIMIT_AS, (allowed if hard == resource.RLIM_INFINITY else min(allowed, hard), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
-
-
-def _mapped_bytes() -> int:
-    return int(_STATM.read_bytes().split()[0]) * resource.getpagesize()
 
 
 def expect_time_signals() -> None:

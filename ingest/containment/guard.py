@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from ingest.containment.bounds import bounded_time
+from ingest.containment.bounds import TimeBound
 from ingest.containment.children import ending_unless_gone, fork_child
 from ingest.containment.endings import Crashed, Ending, Failed, Killed, OutOfMemory, OutOfTime
 from ingest.containment.errors import DecoderLostError, killed_from_outside
@@ -34,7 +34,7 @@ def do_guarded(order: Order, open_job: OpenJob, client: socket.socket) -> Ending
 
 
 def _done(order: Order, open_job: OpenJob, write: Callable[[Job[object, object]], object]) -> object:
-    with bounded_time(_OPENING_SECONDS):
+    with TimeBound(_OPENING_SECONDS):
         job = open_job(order.dataset, order.number, order.source_root)
     return write(job)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ingest.containment.bounds import bounded
+from ingest.containment.bounds import ItemBounds
 from ingest.containment.children import ending_of_child, fork_child
 from ingest.containment.endings import (
     Broken,
@@ -26,19 +26,16 @@ from shards.schema import RejectReason
 
 def write_at_once(job: Job[object, object]) -> object:
     """Encode and write all items in this process, each within its bounds."""
-    return job.write(_outcome(job, place) for place in range(len(job)))
+    bounds = ItemBounds(job.limits)
+    return job.write(_outcome(job, place, bounds) for place in range(len(job)))
 
 
-def _outcome(job: Job[object, object], place: int) -> object:
+def _outcome(job: Job[object, object], place: int, bounds: ItemBounds) -> object:
     try:
-        return _encoded(job, place)
+        with bounds:
+            return job.encode(place)
     except Rejection as rejection:
         return rejection
-
-
-def _encoded(job: Job[object, object], place: int) -> object:
-    with bounded(job.limits):
-        return job.encode(place)
 
 
 def write_suspiciously(job: Job[object, object]) -> object:
@@ -46,8 +43,13 @@ def write_suspiciously(job: Job[object, object]) -> object:
     return job.write(_suspect_outcome(job, place) for place in range(len(job)))
 
 
+def _encode_alone(job: Job[object, object], place: int) -> object:
+    with ItemBounds(job.limits):
+        return job.encode(place)
+
+
 def _suspect_outcome(job: Job[object, object], place: int) -> object:
-    ending = unless_killed(lambda: ending_of_child(fork_child(lambda: _encoded(job, place))))
+    ending = unless_killed(lambda: ending_of_child(fork_child(lambda: _encode_alone(job, place))))
     match ending:
         case Done(made):
             return made

@@ -1,4 +1,4 @@
-"""The decoder server: a process that has imported the decoders and forks a guard for every shard it is asked for.
+"""The decoder server: a process that has imported the decoders and forks a guard for every thread that has work.
 
 It is started by `ingest.containment.client` and runs as long as that one keeps its end of the socket open.
 """
@@ -20,6 +20,7 @@ from ingest.containment.children import ClientGoneError, die_with
 from ingest.containment.endings import Broken, pass_on
 from ingest.containment.guard import do_guarded
 from ingest.containment.job import OpenJob
+from ingest.containment.messages import receive, send
 from ingest.containment.order import Order
 
 IDLE_S = 300.0
@@ -59,16 +60,21 @@ def _fork_guard(control: socket.socket, client: socket.socket, openers: Mapping[
         die_with(parent)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         control.close()
-        client.sendall(_answer(client, openers))
-    except (ClientGoneError, BrokenPipeError):
-        pass  # nobody waits for an answer
+        _guard(client, openers)
+    except (ClientGoneError, OSError):
+        pass  # nobody waits for an answer, or nobody has asked for long
     finally:
         os._exit(0)
 
 
-def _answer(client: socket.socket, openers: Mapping[str, OpenJob]) -> bytes:
-    with client.makefile("rb") as incoming:
-        order = Order.from_bytes(incoming.read())
+def _guard(client: socket.socket, openers: Mapping[str, OpenJob]) -> None:
+    """Do one order of the client after the other."""
+    client.settimeout(IDLE_S)
+    while (order := receive(client)) is not None:
+        send(client, _answer(Order.from_bytes(order), openers, client))
+
+
+def _answer(order: Order, openers: Mapping[str, OpenJob], client: socket.socket) -> bytes:
     try:
         return pass_on(do_guarded(order, openers[order.opener], client))
     except ClientGoneError:
