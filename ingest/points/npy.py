@@ -6,6 +6,7 @@ import io
 import math
 import warnings
 from collections.abc import Iterator
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,19 @@ from shards.schema import RejectReason
 _MAX_HEADER_CHARACTERS = 10_000
 _KINDS = "fiu"
 _LARGEST_ITEM = 8
+_HEADER_ERRORS = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    TokenError,
+    Warning,
+)
+"""What NumPy raises at a header that is no literal of a dictionary, or names no type."""
 
 
 def read_npy(raw: Raw, limits: Limits) -> Cloud:
@@ -57,7 +71,7 @@ def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
                 )
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, in_columns, dtype = read(file, max_header_size=_MAX_HEADER_CHARACTERS)
-    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, MemoryError, Warning) as error:
+    except _HEADER_ERRORS as error:
         raise corrupt(f"the header of the .npy file is damaged: {error}"[:300]) from error
     for name, kind in [(name, dtype[name].base) for name in dtype.names or ()] or [("", dtype)]:
         if kind.kind not in _KINDS or kind.itemsize > _LARGEST_ITEM:
