@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from ingest.items import RawItem
 
+if TYPE_CHECKING:
+    from ingest.sources.report import Understanding
 
-class Source(Protocol):
+
+class Source(ABC):
     """Something that lists items.
 
     Attributes:
@@ -21,10 +25,11 @@ class Source(Protocol):
     root: Path
     ignored: Counter[str]
 
-    def describe(self) -> str:
-        """Say in one sentence how the input was understood."""
-        ...
+    @property
+    @abstractmethod
+    def understanding(self) -> Understanding:
+        """How the input was understood, before it is listed."""
 
+    @abstractmethod
     def scan(self) -> Iterator[RawItem]:
         """List the items in a fixed order, without reading media."""
-        ...

@@ -4,153 +4,170 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ingest.items import Part, RawItem
-from ingest.labels import MAX_LABEL_BYTES, Problem, parse_label
+from ingest.labels import Problem
+from ingest.sources import Source
+from ingest.sources.assemble import FoundFile, assemble
+from ingest.sources.class_folders import looks_like_classes
+from ingest.sources.fields import FieldRule, Naming, by_extension, by_rules, extension_of
+from ingest.sources.report import Rule, Understanding
+from ingest.sources.sweeps import with_sweeps
+from ingest.sources.table_rows import SUFFIXES
 from shards.errors import SourceError
-from shards.schema import RejectReason
+from shards.storage import printable
 
-EXTENSIONS = {
-    "image": ("jpg", "jpeg", "jpe", "png", "webp", "tif", "tiff", "bmp", "gif", "ppm", "pgm"),
-    "text": ("txt", "caption"),
-    "label": ("cls", "label"),
-}
-_FIELD_OF = {extension: field for field, extensions in EXTENSIONS.items() for extension in extensions}
+_SOURCES = (*SUFFIXES, ".npz", ".zip", ".tar")
+_MOST_NOTES = 4
 
 
-class FolderSource:
+class FolderSource(Source):
     """Lists a folder and all folders below it; links are not followed, pipes and devices not opened.
 
     Args:
         root: The folder.
-        folder_labels: Take the name of the folder that holds an item as its label, unless it has a label file.
+        folder_labels: Take the name of the folder that holds an item as its label, unless it has a label of its own.
+        rules: Which files are which field; without any, extensions and well-known names decide.
 
     Raises:
         SourceError: While listing: a folder cannot be read.
     """
 
-    def __init__(self, root: Path, *, folder_labels: bool) -> None:
+    def __init__(self, root: Path, *, folder_labels: bool, rules: Sequence[FieldRule] = ()) -> None:
         self.root = root
         self.ignored: Counter[str] = Counter()
         self._folder_labels = folder_labels
+        self._rules = rules
+        self._naming = naming_of(rules)
 
-    def describe(self) -> str:
-        """Say in one sentence how the input was understood."""
-        labels = "the folder's name is the label" if self._folder_labels else "labels from .cls files"
-        return f"folder {self.root}: files that share a stem are one item; {labels}"
+    @property
+    def understanding(self) -> Understanding:
+        """How the input was understood."""
+        others = sorted(printable(path.name) for path in self.root.iterdir() if path.suffix.lower() in _SOURCES)
+        notes = [f"{name} is not read; to use what it says, name it as the source" for name in others[:_MOST_NOTES]]
+        return Understanding(
+            kind="folder",
+            place=str(self.root),
+            items="files that share a stem",
+            labels="the folder's name is the label" if self._folder_labels else "labels from .cls files and sidecars",
+            rules=rules_of(self._rules),
+            notes=tuple(notes),
+        )
 
     def scan(self) -> Iterator[RawItem]:
         """List the items, folder by folder, in the order of their names."""
-        for folder, subfolders, names in os.walk(self.root, onerror=_refuse_folder):
-            subfolders.sort()
-            for name in subfolders:
-                if (Path(folder) / name).is_symlink():
-                    self.ignored["link to a folder"] += 1
-            relative = Path(folder).relative_to(self.root)
-            known = sorted(self._known(Path(folder), names), key=lambda name: (_stem(name), name))
-            for stem, files in groupby(known, key=_stem):
-                yield from self._items(relative, stem, list(files))
+        container = _Folder(self.root)
+        found: list[FoundFile] = []
+        crosses = any(rule.crosses_folders for rule in self._rules)
+        for folder, entries in walk(self.root):
+            if entries is None:
+                self.ignored["link to a folder"] += 1
+                continue
+            found += self._fields(folder, entries)
+            if not crosses:
+                yield from self._items(found, container)
+                found = []
+        yield from self._items(found, container)
 
-    def _known(self, folder: Path, names: list[str]) -> Iterator[str]:
-        for name in names:
-            passed_over = _why_passed_over(folder / name)
-            if passed_over is None:
-                yield name
+    def _items(self, found: list[FoundFile], container: _Folder) -> Iterator[RawItem]:
+        items = assemble(found, container, self.ignored, folder_labels=self._folder_labels)
+        # A listing is streamed unless order needs all of a folder, so what vanishes meanwhile is seen when it is its turn.
+        has_sweeps = any(file.field.kind == "points" for file in found)
+        return iter(with_sweeps(items)) if has_sweeps else items
+
+    def _fields(self, folder: str, entries: Sequence[os.DirEntry[str]]) -> Iterator[FoundFile]:
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            passed_over = _why_passed_over(entry)
+            field = None if passed_over is not None else self._naming(path)
+            if field is not None and not entry.is_file(follow_symlinks=False):
+                # Opening a pipe waits for ever.
+                passed_over, field = "no regular file", None
+            if field is not None:
+                yield FoundFile(path=path, field=field)
             else:
-                self.ignored[passed_over] += 1
-
-    def _items(self, folder: Path, stem: str, names: list[str]) -> Iterator[RawItem]:
-        fields = [_FIELD_OF[_extension(name)] for name in names]
-        label = self._label_of(folder)
-        if len(set(fields)) == len(fields):
-            yield self._item(folder, stem, names, label)
-        elif set(fields) == {"image"}:
-            # Pictures that differ only in their extension and share nothing else are pictures of their own.
-            for name in names:
-                yield self._item(folder, name, [name], label)
-        else:
-            problem = f"{', '.join(names)}: more than one file for the same field; rename so that each stem is one item"
-            identity = (folder / stem).as_posix()
-            yield RawItem(identity=identity, parts=(), problem=(RejectReason.AMBIGUOUS_FIELDS, problem))
-
-    def _item(self, folder: Path, identity: str, names: list[str], label: str | None) -> RawItem:
-        parts = []
-        problem = None
-        for name in names:
-            path = folder / name
-            field = _FIELD_OF[_extension(name)]
-            try:
-                if field == "label":
-                    label, problem = self._read_label(path)
-                else:
-                    parts.append(self._part(field, path))
-            except FileNotFoundError:
-                problem = RejectReason.MISSING_FILE, f"{path} went away while the folder was listed"
-            except OSError as error:
-                problem = RejectReason.UNREADABLE_FILE, f"{path}: {error.strerror}"
-            if problem is not None:
-                break
-        return RawItem(identity=(folder / identity).as_posix(), parts=tuple(parts), label=label, problem=problem)
-
-    def _part(self, field: str, path: Path) -> Part:
-        status = (self.root / path).stat()
-        return Part(field=field, uri=path.as_posix(), size=status.st_size, modified_ns=status.st_mtime_ns)
-
-    def _read_label(self, path: Path) -> tuple[str | None, Problem | None]:
-        with (self.root / path).open("rb") as file:
-            return parse_label(file.read(MAX_LABEL_BYTES + 1), path.name)
-
-    def _label_of(self, folder: Path) -> str | None:
-        return folder.name if self._folder_labels and folder.name else None
+                self.ignored[passed_over or kind_of_ignored(path)] += 1
 
 
-def _refuse_folder(error: OSError) -> None:
-    raise SourceError(
-        f"The folder {error.filename} cannot be listed: {error.strerror}. Nothing in it would be ingested."
+class _Folder:
+    """The files of a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+
+    def part(self, file: FoundFile) -> Part | Problem:
+        status = os.stat(f"{self._root}/{file.path}", follow_symlinks=False)  # noqa: PTH116 - a Path for each is slower
+        return Part(
+            field=file.field.name,
+            kind=file.field.kind,
+            uri=file.path,
+            size=status.st_size,
+            modified_ns=status.st_mtime_ns,
+        )
+
+    def read(self, path: str, limit: int) -> bytes:
+        with open(f"{self._root}/{path}", "rb") as file:  # noqa: PTH123 - a Path for each is slower
+            return file.read(limit)
+
+
+def naming_of(rules: Sequence[FieldRule]) -> Naming:
+    """Return the naming of a folder's files: by the rules alone, or by extension where there are none."""
+    return by_rules(rules) if rules else by_extension
+
+
+def rules_of(rules: Sequence[FieldRule]) -> tuple[Rule, ...]:
+    """Return rules as they are shown to people."""
+    return tuple(
+        Rule(found=rule.suffix if "*" in rule.suffix else f"*{rule.suffix}", field=rule.name, kind=rule.kind)
+        for rule in rules
     )
 
 
-def _why_passed_over(path: Path) -> str | None:
-    """Return what keeps a file from being part of an item, or None if nothing does."""
-    extension = _extension(path.name)
-    if path.name.startswith("."):
-        return "hidden file"
-    if path.is_symlink():
-        return "symbolic link"
-    if extension not in _FIELD_OF:
-        return f".{extension}" if extension else "no extension"
-    # Opening a pipe waits for ever. What has gone away meanwhile is left to the item that it belongs to.
-    return None if path.is_file() or not path.exists() else "no regular file"
+def walk(root: Path) -> Iterator[tuple[str, list[os.DirEntry[str]] | None]]:
+    """Yield every folder below `root`, as its path from there, with its files; None for a folder that is a link.
 
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0]
-
-
-def _extension(name: str) -> str:
-    return name.rpartition(".")[2].lower() if "." in name else ""
-
-
-def is_field_file(path: Path) -> bool:
-    """Tell whether a file would be a field of an item."""
-    return path.is_file() and _extension(path.name) in _FIELD_OF
-
-
-def has_class_folders(root: Path) -> bool:
-    """Tell whether a folder looks like one class per subfolder.
-
-    True when no picture lies at the top, at least two folders hold pictures, there are on average at least two pictures
-    to a folder, and there is no label file anywhere.
+    Raises:
+        SourceError: A folder cannot be listed.
     """
-    pictures = Counter[str]()
-    for folder, _, names in os.walk(root):
-        extensions = [_extension(name) for name in names]
-        if any(_FIELD_OF.get(extension) == "label" for extension in extensions):
-            return False
-        count = sum(_FIELD_OF.get(extension) == "image" for extension in extensions)
-        if count:
-            pictures[folder] += count
-    return str(root) not in pictures and len(pictures) >= 2 and pictures.total() >= 2 * len(pictures)
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        try:
+            with os.scandir(root / folder) as listing:
+                entries = list(listing)
+        except OSError as error:
+            raise SourceError(
+                f"The folder {error.filename} cannot be listed: {error.strerror}. Nothing in it would be ingested."
+            ) from error
+        folders = [entry for entry in entries if entry.is_dir()]
+        yield folder, [entry for entry in entries if not entry.is_dir()]
+        yield from ((entry.name, None) for entry in folders if entry.is_symlink())
+        prefix = f"{folder}/" if folder else ""
+        names = sorted((entry.name for entry in folders if not entry.is_symlink()), reverse=True)
+        pending += [f"{prefix}{name}" for name in names]
+
+
+def _why_passed_over(entry: os.DirEntry[str]) -> str | None:
+    """Return what keeps a file from being part of an item whatever it is called, or None if nothing does."""
+    if entry.name.startswith("."):
+        return "hidden file"
+    return "symbolic link" if entry.is_symlink() else None
+
+
+def kind_of_ignored(path: str) -> str:
+    """Return under which name a file is counted that is no field."""
+    extension = extension_of(path)
+    return f".{extension}" if extension else "no extension"
+
+
+def has_class_folders(root: Path, naming: Naming = by_extension) -> bool:
+    """Tell whether a folder looks like one class per subfolder, as `looks_like_classes` says."""
+    files = (
+        f"{folder}/{entry.name}" if folder else entry.name
+        for folder, entries in walk(root)
+        for entry in entries or ()
+        if not entry.name.startswith(".")
+    )
+    return looks_like_classes(files, naming)

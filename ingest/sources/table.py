@@ -1,282 +1,226 @@
-"""A manifest: a csv, tsv, jsonl or parquet table whose columns hold paths or bytes, captions, labels and anything else."""
+"""Manifests: csv, tsv, jsonl or parquet tables whose columns hold paths, addresses or bytes, captions, labels and more."""
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from ingest.items import Part, RawItem
-from shards.errors import SourceError, did_you_mean
+from ingest.labels import Problem
+from ingest.sources import Source
+from ingest.sources.fields import kind_of_extension
+from ingest.sources.locate import Locator, cut_part
+from ingest.sources.report import Rule, Understanding
+from ingest.sources.roles import ColumnRule, FieldColumn, Roles, assign_roles, path_of
+from ingest.sources.table_rows import Cell, Row, is_parquet, read_head, read_rows
+from shards.errors import SourceError
 from shards.schema import RejectReason
+from shards.storage import printable
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-
-_BATCH_ROWS = 256
-
-KNOWN_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "image": ("image", "image_path", "img", "path", "file", "file_name", "filename", "filepath", "jpg", "png"),
-    "text": ("text", "caption", "captions", "txt", "sentence", "sentences", "description"),
-    "label": ("label", "class", "category", "cls", "class_name"),
-    "licence": ("licence", "license"),
-}
-"""Columns that are understood without being named, by what they are taken for; the first that is there counts."""
+_NEAR_ROWS = 1024
 
 
-class TableSource:
-    """Lists the rows of a manifest.
+class TableSource(Source):
+    """Lists the rows of one manifest, or of several with the same columns.
 
     Args:
-        path: The table.
-        columns: Which column holds which role (`image`, `text`, `label`, `licence`), as given by the user.
-        root: Folder that paths in the table are relative to; paths that leave it are rejected.
+        tables: The tables, all below `folder`.
+        folder: What the names of the tables, in the identities of items, are relative to.
+        columns: Which column has which role, as given by the user.
+        root: Folder that paths in the tables are relative to; paths that leave it are rejected.
 
     Raises:
-        SourceError: A named column is not there, or nothing in the table looks like an image or a text.
+        SourceError: A named column is not there, or nothing in the table looks like media or a caption.
     """
 
-    def __init__(self, path: Path, *, columns: Mapping[str, str], root: Path) -> None:
+    def __init__(self, tables: Sequence[Path], *, folder: Path, columns: Sequence[ColumnRule], root: Path) -> None:
         self.root = root
         self.ignored: Counter[str] = Counter()
-        self._path = path
-        self._uri = os.path.relpath(path, root)
-        self._modified_ns = path.stat().st_mtime_ns
-        header = _header(path)
-        self._roles = _assign_roles(path, header, columns)
+        self._tables = tables
+        self._folder = folder
+        head = read_head(tables[0])
+        self._columns = head.columns
+        self._class_names = head.class_names
+        self._roles = assign_roles(head, columns, str(tables[0]))
 
-    def describe(self) -> str:
-        """Say in one sentence how the input was understood."""
-        roles = ", ".join(f"{role} from column '{column}'" for role, column in self._roles.items())
-        return f"table {self._path}: {roles}; other columns are kept as metadata; paths are relative to {self.root}"
-
-    def scan(self) -> Iterator[RawItem]:
-        """List the rows in order."""
-        for number, row in enumerate(_rows(self._path)):
-            yield self._item(number, row)
-
-    def _item(self, number: int, row: Mapping[str, Any]) -> RawItem:
-        taken = set(self._roles.values())
-        image, text = self._cell(row, "image"), self._cell(row, "text")
-        image_part, problem = self._image_part(number, image)
-        parts = [image_part] if image_part is not None else []
-        if isinstance(text, _Cell):
-            parts.append(self._cell_part("text", number, text))
-        elif text not in (None, "", []):
-            lines = text if isinstance(text, list) else [text]
-            # Cells that are not UTF-8 hold surrogates; so encoded they are no UTF-8 either, and the caption is rejected.
-            parts.append(
-                Part(field="text", inline="\n".join(str(line) for line in lines).encode("utf-8", "surrogatepass"))
-            )
-        label, licence = (self._cell(row, role) for role in ("label", "licence"))
-        if isinstance(label, _Cell):
-            label, problem = None, (RejectReason.INVALID_LABEL, "the label is a cell of bytes, not text or a number")
-        return RawItem(
-            identity=f"{self._path.name}#{number}",
-            parts=tuple(parts),
-            label=None if label in (None, "") else str(label),
-            licence=str(licence) if _is_plain(licence) and licence != "" else None,
-            columns={name: value for name, value in row.items() if name not in taken and _is_plain(value)},
-            group=f"{number // 1024:012d}" if isinstance(image, _Cell) else "",
-            problem=problem,
+    @property
+    def understanding(self) -> Understanding:
+        """How the input was understood."""
+        rules = [_rule(field) for field in self._roles.fields]
+        rules += [Rule(found=f"column '{column}'", field=role) for role, column in self._roles.said.items()]
+        others = [column for column in self._columns if column not in self._roles.taken]
+        notes = [f"kept as metadata: {', '.join(map(printable, others))}"] if others else []
+        where = str(self._tables[0]) if len(self._tables) == 1 else f"{len(self._tables)} files in {self._folder}"
+        label = self._roles.said.get("label")
+        return Understanding(
+            kind="table",
+            place=where,
+            items=f"one row; paths are relative to {self.root}",
+            labels="no labels" if label is None else f"labels from column '{printable(label)}'",
+            rules=tuple(rules),
+            notes=tuple(notes),
         )
 
-    def _cell(self, row: Mapping[str, Any], role: str) -> Any:  # noqa: ANN401 - a table holds anything
-        column = self._roles.get(role)
-        value = None if column is None else row.get(column)
-        return None if isinstance(value, float) and math.isnan(value) else value
+    def scan(self) -> Iterator[RawItem]:
+        """List the rows in order, table by table."""
+        for path in self._tables:
+            yield from _Table(path, self._folder, self.root, self._roles, self._class_names).items()
 
-    def _image_part(self, number: int, value: Any) -> tuple[Part | None, tuple[RejectReason, str] | None]:  # noqa: ANN401
-        if isinstance(value, _Cell):
-            return self._cell_part("image", number, value), None
+
+def _rule(field: FieldColumn) -> Rule:
+    columns = " and ".join(f"'{printable(column)}'" for column in field.columns)
+    found = f"column{'s' if len(field.columns) > 1 else ''} {columns}"
+    return Rule(found=found, field=field.name or "media", kind=field.kind or "as the extension of each cell says")
+
+
+class _Table:
+    """Turns the rows of one table into items."""
+
+    def __init__(
+        self, path: Path, folder: Path, root: Path, roles: Roles, class_names: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        self._path = path
+        self._name = path.relative_to(folder).as_posix()
+        self._uri = path.absolute().as_posix() if not path.is_relative_to(root) else path.relative_to(root).as_posix()
+        self._modified_ns = path.stat().st_mtime_ns
+        self._roles = roles
+        self._class_names = class_names
+        self._locator = Locator(root)
+
+    def items(self) -> Iterator[RawItem]:
+        """Yield the rows as items."""
+        if is_parquet(self._path):
+            self._require_columns()
+        for number, row in enumerate(read_rows(self._path)):
+            yield self._item(number, row)
+
+    def _require_columns(self) -> None:
+        missing = self._roles.taken - set(read_head(self._path).columns)
+        if missing:
+            raise SourceError(
+                f"{self._path} has no column {', '.join(sorted(missing))}, unlike the first file of its folder. Tables "
+                "that are ingested together have the same columns."
+            )
+
+    def _item(self, number: int, row: Row) -> RawItem:
+        parts: list[Part] = []
+        problems: list[Problem] = []
+        for field in self._roles.fields:
+            made = self._text_part(number, row, field) if field.kind == "text" else self._media_part(number, row, field)
+            if isinstance(made, Part):
+                parts.append(made)
+            elif made is not None:
+                problems.append(made)
+        said = {role: _value(row, column) for role, column in self._roles.said.items()}
+        start_s, end_s = (_seconds(said.get(role), role, problems) for role in ("start", "end"))
+        if start_s is not None and end_s is not None and end_s <= start_s:
+            problems.append((RejectReason.TOO_SHORT, f"the row ends at {end_s:g} s, where it starts at {start_s:g} s"))
+        group, place = self._group(said, parts, start_s)
+        bytes_in_row = any(part.row >= 0 for part in parts)
+        return RawItem(
+            identity=f"{self._name}#{number}",
+            parts=tuple(cut_part(part, start_s, end_s) for part in parts),
+            label=self._label(said.get("label"), problems),
+            licence=str(said["licence"]) if _is_plain(said.get("licence")) and said["licence"] != "" else None,
+            columns={name: value for name, value in row.items() if name not in self._roles.taken and _is_plain(value)},
+            near=f"{self._name}:{number // _NEAR_ROWS:012d}" if bytes_in_row else "",
+            group=group,
+            place=place,
+            problem=problems[0] if problems else None,
+        )
+
+    def _text_part(self, number: int, row: Row, field: FieldColumn) -> Part | Problem | None:
+        values = [_value(row, column) for column in field.columns]
+        if len(values) == 1 and isinstance(values[0], Cell):
+            return self._cell_part(number, field.columns[0], field.name, "text")
+        if any(isinstance(value, Cell) for value in values):
+            return (
+                RejectReason.AMBIGUOUS_FIELDS,
+                f"captions in columns of bytes and of text: {', '.join(field.columns)}",
+            )
+        lines = [
+            str(line)
+            for value in values
+            for line in (value if isinstance(value, list) else [value])
+            if line not in (None, "")
+        ]
+        if not lines:
+            return None
+        # Cells that are not UTF-8 hold surrogates; so encoded they are no UTF-8 either, and the caption is rejected.
+        return Part(field=field.name, kind="text", inline="\n".join(lines).encode("utf-8", "surrogatepass"))
+
+    def _media_part(self, number: int, row: Row, field: FieldColumn) -> Part | Problem | None:
+        value = _value(row, field.columns[0])
         if value in (None, ""):
-            return None, None
-        return self._file_part(str(value))
+            return None
+        if isinstance(value, list | dict):
+            return (
+                RejectReason.AMBIGUOUS_FIELDS,
+                f"column '{field.columns[0]}' holds a {type(value).__name__}, not one file",
+            )
+        name, kind = field.name, field.kind
+        if not kind:
+            name = kind = kind_of_extension(path_of(value)) or ""
+            if kind not in ("image", "video", "audio", "points"):
+                return RejectReason.UNKNOWN_FORMAT, f"'{printable(path_of(value))}' has no extension of any media"
+        if isinstance(value, Cell):
+            return self._cell_part(number, field.columns[0], name, kind, called=value.path)
+        return self._locator.part(str(value), name, kind)
 
-    def _cell_part(self, role: str, number: int, cell: _Cell) -> Part:
+    def _cell_part(self, number: int, column: str, name: str, kind: str, *, called: str = "") -> Part:
         return Part(
-            field=role,
+            field=name,
+            kind=kind,
             uri=self._uri,
             row=number,
-            column=self._roles[role],
-            size=cell.size,
+            column=column,
+            member=called,
             modified_ns=self._modified_ns,
         )
 
-    def _file_part(self, written: str) -> tuple[Part | None, tuple[RejectReason, str] | None]:
-        path, root = self.root / written, self.root.resolve()
+    def _label(self, value: Any, problems: list[Problem]) -> str | None:  # noqa: ANN401 - a table holds anything
+        if isinstance(value, Cell):
+            problems.append((RejectReason.INVALID_LABEL, "the label is a cell of bytes, not text or a number"))
+            return None
+        if value in (None, ""):
+            return None
+        names = self._class_names.get(self._roles.said["label"], ())
+        if names and isinstance(value, int):
+            return names[value] if 0 <= value < len(names) else None
+        return str(value)
+
+    def _group(self, said: Mapping[str, Any], parts: Sequence[Part], start_s: float | None) -> tuple[str, int]:
+        """Return group and place: as the table says, else pieces of one file are a group in the order of their start."""
+        group = "" if said.get("group") in (None, "") else str(said["group"])
+        cut = next((part.uri for part in parts if part.kind in ("video", "audio") and part.uri), "")
+        if not group and start_s is not None and math.isfinite(start_s):
+            return cut, round(start_s * 1000)
         try:
-            resolved = path.resolve()
-            status = path.stat() if resolved.is_relative_to(root) else None
-        except (FileNotFoundError, NotADirectoryError):
-            return None, (RejectReason.MISSING_FILE, f"'{written}' is not there (looked for {path})")
-        except (OSError, ValueError, RuntimeError) as error:  # no path at all, too long, or links in a circle
-            return None, (RejectReason.UNREADABLE_FILE, f"'{written}': {error}")
-        if status is None:
-            hint = "; name a wider --root to allow it" if Path(written).is_absolute() else ""
-            return None, (RejectReason.OUTSIDE_ROOT, f"'{written}' lies outside {self.root}{hint}")
-        uri = resolved.relative_to(root).as_posix()
-        part = Part(field="image", uri=uri, size=status.st_size, modified_ns=status.st_mtime_ns)
-        return part, None
+            return group, int(said["place"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return group, -1
 
 
-class _Cell:
-    """Stands for bytes in a Parquet cell that are left where they are until the shard is written."""
+def _value(row: Row, column: str) -> Any:  # noqa: ANN401 - a table holds anything
+    value = row.get(column)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+
+def _seconds(value: Any, role: str, problems: list[Problem]) -> float | None:  # noqa: ANN401 - a table holds anything
+    if value in (None, ""):
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        problems.append((RejectReason.TOO_SHORT, f"{role} {value!r} is no time in seconds from the beginning"))
+        return None
+    return seconds
 
 
 def _is_plain(value: object) -> bool:
-    return value is not None and not isinstance(value, (_Cell, bytes))
-
-
-def _assign_roles(path: Path, header: list[str], given: Mapping[str, str]) -> dict[str, str]:
-    for role, column in given.items():
-        if role not in KNOWN_COLUMNS:
-            raise SourceError(
-                f"--column {role}={column}: roles are {', '.join(KNOWN_COLUMNS)}.{did_you_mean(role, KNOWN_COLUMNS)}"
-            )
-        if column not in header:
-            raise SourceError(
-                f"Column '{column}' was asked for as {role}, but {path} has only {', '.join(header)}."
-                f"{did_you_mean(column, header)}"
-            )
-    roles = dict(given)
-    by_lower = {name.lower(): name for name in reversed(header)}
-    for role, names in KNOWN_COLUMNS.items():
-        found = next((by_lower[name] for name in names if name in by_lower), None)
-        if role not in roles and found is not None and found not in roles.values():
-            roles[role] = found
-    if "image" not in roles and "text" not in roles:
-        options = [name for role in ("image", "text") for name in KNOWN_COLUMNS[role]]
-        raise SourceError(
-            f"No column of {path} looks like an image or a text: it has {', '.join(header)}. "
-            f"Name one with --column image=NAME.{''.join(did_you_mean(name, options) for name in header[:1])}"
-        )
-    return roles
-
-
-def _header(path: Path) -> list[str]:
-    try:
-        if _suffix(path) == ".parquet":
-            return list(pq.read_schema(path).names)
-        if _suffix(path) in (".csv", ".tsv"):
-            with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-                return next(csv.reader(file, delimiter=_delimiter(path)), [])
-        return list(dict.fromkeys(name for row in _first(_rows(path), 100) for name in row))
-    except (OSError, pa.ArrowException, csv.Error) as error:
-        raise SourceError(f"{path} cannot be read as a {path.suffix[1:]} table: {error}.") from error
-
-
-def _first(rows: Iterator[dict[str, Any]], count: int) -> Iterator[dict[str, Any]]:
-    yield from (row for _, row in zip(range(count), rows, strict=False))
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    if _suffix(path) == ".parquet":
-        return _parquet_rows(path)
-    if _suffix(path) in (".csv", ".tsv"):
-        return _delimited_rows(path)
-    return _json_rows(path)
-
-
-def _suffix(path: Path) -> str:
-    return path.suffix.lower()
-
-
-def _delimiter(path: Path) -> str:
-    return "\t" if _suffix(path) == ".tsv" else ","
-
-
-def _delimited_rows(path: Path) -> Iterator[dict[str, Any]]:
-    # Undecodable bytes are kept as surrogates: the caption they belong to is rejected, not the table.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        try:
-            reader = csv.DictReader(file, delimiter=_delimiter(path))
-            for row in reader:
-                if None in row:
-                    raise SourceError(
-                        f"{path}, line {reader.line_num}: the row has more cells than the header: {row[None]}. "
-                        f"Quote cells with '{_delimiter(path)}'."
-                    )
-                yield row
-        except csv.Error as error:
-            raise SourceError(f"{path} is not a sound table: {error}.") from error
-
-
-def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", errors="surrogateescape") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise SourceError(f"{path}, line {number}, is not JSON: {error}.") from error
-            if not isinstance(row, dict):
-                raise SourceError(f"{path}, line {number}, should be a JSON object, but is {type(row).__name__}.")
-            yield row
-
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a Parquet file; binary cells are replaced by their size.
-
-    The layout of Hugging Face datasets, a struct of `bytes` and `path`, counts as bytes.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                columns = {name: _light_column(batch.column(name)) for name in batch.schema.names}
-                yield from (dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True))
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{path} is damaged: {error}.") from error
-
-
-def _light_column(column: pa.Array) -> list[Any]:
-    if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
-        column = column.field("bytes")
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        return [None if size is None else _Cell(size) for size in pc.binary_length(column).to_pylist()]
-    return list(column.to_pylist())
-
-
-def read_cells(path: Path, column: str, rows: list[int]) -> dict[int, bytes | None]:
-    """Read binary cells of a Parquet file, each row group at most once.
-
-    Args:
-        path: The Parquet file.
-        column: Its column of bytes, or of structs with a member `bytes`.
-        rows: Row numbers, in any order.
-    """
-    wanted = set(rows)
-    cells: dict[int, bytes | None] = {}
-    with pq.ParquetFile(path) as file:
-        start = 0
-        for group in range(file.num_row_groups):
-            end = start + file.metadata.row_group(group).num_rows
-            if any(start <= row < end for row in rows):
-                cells |= _group_cells(file, group, column, first=start, wanted=wanted)
-            start = end
-    return cells
-
-
-def _group_cells(
-    file: pq.ParquetFile, group: int, column: str, *, first: int, wanted: set[int]
-) -> dict[int, bytes | None]:
-    """Read the wanted cells of one row group, a small batch at a time."""
-    cells: dict[int, bytes | None] = {}
-    for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=[column]):
-        values = batch.column(0)
-        values = values.field("bytes") if pa.types.is_struct(values.type) else values
-        cells |= {first + place: values[place].as_py() for place in range(len(values)) if first + place in wanted}
-        first += len(values)
-    return cells
+    return value is not None and not isinstance(value, Cell | bytes)

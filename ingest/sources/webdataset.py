@@ -3,86 +3,112 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from tarfile import TarInfo
 
 from ingest.items import Part, RawItem
-from ingest.labels import MAX_LABEL_BYTES, Problem, parse_label
-from ingest.sources.folder import EXTENSIONS
+from ingest.labels import Problem
+from ingest.sources import Source
+from ingest.sources.assemble import FoundFile, items_of
+from ingest.sources.fields import FieldRule, by_first_dot, by_rules
+from ingest.sources.folder import rules_of
+from ingest.sources.report import Understanding
 from shards.errors import SourceError
 from shards.schema import RejectReason
 from shards.tar import TarMember, iterate_members, split_member_name
 
-_FIELD_OF = {extension: field for field, extensions in EXTENSIONS.items() for extension in extensions} | {
-    "json": "metadata"
-}
 
-
-class WebdatasetSource:
+class WebdatasetSource(Source):
     """Lists the members of uncompressed tars.
 
     Args:
         root: Folder of the tars.
         tars: The tars, inside that folder.
+        rules: Which members are which field; without any, what follows the first dot of a name decides.
 
     Raises:
         SourceError: There are none.
     """
 
-    def __init__(self, root: Path, tars: list[Path]) -> None:
+    def __init__(self, root: Path, tars: Sequence[Path], *, rules: Sequence[FieldRule] = ()) -> None:
         if not tars:
             raise SourceError(f"There is no *.tar in {root}.")
         self.root = root
         self.ignored: Counter[str] = Counter()
         self._tars = sorted(tars)
+        self._rules = rules
+        self._naming = by_rules(rules) if rules else by_first_dot
 
-    def describe(self) -> str:
-        """Say in one sentence how the input was understood."""
-        return f"{len(self._tars)} WebDataset tars in {self.root}: members that share a key are one item"
+    @property
+    def understanding(self) -> Understanding:
+        """How the input was understood."""
+        one = len(self._tars) == 1
+        return Understanding(
+            kind="WebDataset tar" if one else "WebDataset tars",
+            place=str(self._tars[0]) if one else f"{len(self._tars)} in {self.root}",
+            items="members that share a key and stand side by side",
+            labels="labels from .cls members and sidecars",
+            rules=rules_of(self._rules),
+        )
 
     def scan(self) -> Iterator[RawItem]:
         """List the items, tar by tar, in the order of the archives."""
         for tar in self._tars:
-            status = tar.stat()
-            for key, members in groupby(iterate_members(tar), key=lambda member: split_member_name(member.name)[0]):
-                regular = list(self._regular(members))
-                if regular:
-                    yield self._item(tar, status.st_mtime_ns, key, regular)
+            uri = tar.relative_to(self.root).as_posix()
+            modified_ns = tar.stat().st_mtime_ns
+            for key, group in groupby(self._fields(tar), key=lambda found: found[0].field.stem):
+                pairs = list(group)
+                container = _Members(tar, uri, modified_ns, {file.path: member for file, member in pairs})
+                files = [file for file, _ in pairs]
+                yield from self._items(f"{uri}#{key}", files, container)
 
-    def _regular(self, members: Iterable[TarMember | TarInfo]) -> Iterator[TarMember]:
-        for member in members:
-            if isinstance(member, TarMember):
-                yield member
-            else:
+    def _items(self, identity: str, files: list[FoundFile], container: _Members) -> Iterator[RawItem]:
+        names = Counter(file.field.name for file in files)
+        name, count = names.most_common(1)[0]
+        if count > 1:
+            second = [file.path for file in files if file.field.name == name][1]
+            problem = f"{container.uri}: '{second}' is the second member for '{name}'"
+            yield RawItem(identity=identity, parts=(), problem=(RejectReason.AMBIGUOUS_FIELDS, problem))
+        else:
+            yield from items_of(identity, files, container, self.ignored)
+
+    def _fields(self, tar: Path) -> Iterator[tuple[FoundFile, TarMember]]:
+        for member in iterate_members(tar):
+            if not isinstance(member, TarMember):
                 self.ignored["link, folder or device in a tar"] += 1
-
-    def _item(self, tar: Path, modified_ns: int, key: str, members: list[TarMember]) -> RawItem:
-        uri = tar.relative_to(self.root).as_posix()
-        parts: dict[str, Part] = {}
-        problem = None
-        for member in members:
-            extension = split_member_name(member.name)[1]
-            field = _FIELD_OF.get(extension)
+                continue
+            field = self._naming(member.name)
             if field is None:
-                self.ignored[f".{extension}"] += 1
-            elif field in parts:
-                problem = RejectReason.AMBIGUOUS_FIELDS, f"{uri}: '{member.name}' is the second member for '{field}'"
+                self.ignored[f".{split_member_name(member.name)[1]}"] += 1
             else:
-                parts[field] = Part(
-                    field=field, uri=uri, offset=member.offset, size=member.size, modified_ns=modified_ns
-                )
-        label = parts.pop("label", None)
-        name, label_problem = (None, None) if label is None else self._read_label(label)
-        return RawItem(
-            identity=f"{uri}#{key}",
-            parts=tuple(parts.values()),
-            label=name,
-            problem=problem or label_problem,
+                yield FoundFile(path=member.name, field=field), member
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """The members of one key."""
+
+    tar: Path
+    uri: str
+    modified_ns: int
+    members: Mapping[str, TarMember]
+
+    def part(self, file: FoundFile) -> Part | Problem:
+        member = self.members[file.path]
+        return Part(
+            field=file.field.name,
+            kind=file.field.kind,
+            uri=self.uri,
+            member=file.path,
+            offset=member.offset,
+            size=member.size,
+            modified_ns=self.modified_ns,
         )
 
-    def _read_label(self, part: Part) -> tuple[str | None, Problem | None]:
-        with (self.root / part.uri).open("rb") as file:
-            file.seek(part.offset)
-            return parse_label(file.read(min(part.size, MAX_LABEL_BYTES + 1)), part.uri)
+    def read(self, path: str, limit: int) -> bytes:
+        member = self.members[path]
+        with self.tar.open("rb") as file:
+            file.seek(member.offset)
+            return file.read(min(member.size, limit))
