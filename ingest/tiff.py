@@ -98,6 +98,8 @@ def _pages(data: bytes) -> list[tifffile.TiffPage]:
 
 def _require_plain(page: tifffile.TiffPage, kind: str) -> None:
     """Raise Rejection unless a page holds plain numbers in a form that can be decoded exactly."""
+    if not page.nbytes or not all(isinstance(side, int) for side in page.chunks):
+        raise Rejection(RejectReason.CORRUPT_IMAGE, f"a TIFF page of shape {page.shape} makes no sense")
     if page.dtype is None or page.dtype.kind not in _NUMBER_KINDS or page.bitspersample != 8 * page.dtype.itemsize:
         raise _unsupported(f"values of {page.bitspersample} bits, {page.sampleformat!r}")
     if page.axes not in ("YX", "YXS", "SYX"):

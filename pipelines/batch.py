@@ -16,7 +16,8 @@ class Batch:
 
     Args:
         keys: Keys of the samples.
-        inputs: Decoded fields; `image` is uint8 [batch, 3, size, size], not normalised.
+        inputs: Decoded fields, all rendered with the same view: images as uint8 [batch, 3, size, size], not normalised,
+            rasters as float32 [batch, channels, size, size], ids as int64 [batch, channels, size, size].
         plans: Visible and target tokens, by the field of the modality.
         stored: Stored targets of exactly the views shown in `inputs`, by name, in the dtype they are stored in.
         labels: Class of each sample, -1 where it has none; None when the dataset has no labels.

@@ -1,32 +1,41 @@
 """BatchReader: from sample ids to a batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Shaped
 from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.example import Example
 from pipelines.masking.plan import Masking, MaskPlan
-from pipelines.modalities import Image
+from pipelines.modalities import Image, Modality
 from pipelines.transforms.image import ImageDecodeError, decode_image, render
+from pipelines.transforms.raster import RasterDecodeError, decode_raster, render_raster
 from pipelines.views import View, ViewSet, ViewSource
 from shards.dataset import Dataset, Ids
 from shards.errors import CorruptShardError, MissingFieldError, SettingsError, did_you_mean
 from shards.sample import Sample
 from shards.target_table import TargetTable
 
+_ALIGNMENT_PX = 2
+"""Rows or columns by which two looks at one scene may miss the same shape: sizes are rounded when they are made smaller."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchReader:
-    """Reads, decodes, renders and masks the samples of one batch; holds no state, so any process may read any batch."""
+    """Reads, decodes, renders and masks the samples of one batch; holds no state, so any process may read any batch.
+
+    All modalities of a sample are rendered with one view, decided by the size of the first image, or of the first modality
+    if none is an image. The others show the same scene edge to edge, with as many pixels as they have.
+    """
 
     dataset: Dataset
-    modalities: tuple[Image, ...]
+    modalities: tuple[Modality, ...]
     views: ViewSource
     masking: Mapping[str, Masking]
     stored: Mapping[str, TargetTable]
@@ -36,7 +45,7 @@ class BatchReader:
         fields = [modality.field for modality in self.modalities]
         _require_distinct(fields)
         for modality in self.modalities:
-            _require_held(self.dataset, modality.field)
+            _require_held(self.dataset, modality)
             _require_size(modality, self.views.size)
         for field in self.masking:
             if field not in fields:
@@ -51,8 +60,9 @@ class BatchReader:
         """Return the batch of the samples `ids`.
 
         Raises:
-            CorruptShardError: Stored bytes are damaged, or are not a picture; names dataset and key.
+            CorruptShardError: Stored bytes are damaged, are not a picture, or differ in shape; names dataset and key.
             MissingFieldError: A sample lacks a field that the batch needs.
+            SettingsError: A raster has another number of channels than its modality.
         """
         samples = self.dataset.read(ids, [modality.field for modality in self.modalities])
         keys = tuple(sample.key for sample in samples)
@@ -70,13 +80,18 @@ class BatchReader:
             step=step,
         )
 
+    @cached_property
+    def _leader(self) -> Modality:
+        """The modality in whose pixels views are counted."""
+        return next((modality for modality in self.modalities if isinstance(modality, Image)), self.modalities[0])
+
     def _choose(self, sample: Sample, epoch: int) -> tuple[int, View]:
         """Choose the view of a sample, and return its number and the view."""
         sizes = {modality.field: self._recorded_size(sample, modality.field) for modality in self.modalities}
-        height, width = next(iter(sizes.values()))
-        if len(set(sizes.values())) != 1:
+        height, width = sizes[self._leader.field]
+        if not all(_is_aligned(size, (height, width)) for size in sizes.values()):
             raise CorruptShardError(
-                f"The pictures of sample '{sample.key}' of {self.dataset.root} share a view, but differ in size: "
+                f"The pictures of sample '{sample.key}' of {self.dataset.root} share a view, but differ in shape: "
                 f"{', '.join(f'{field} {size}' for field, size in sizes.items())}."
             )
         return self.views.choose(sample.key, epoch=epoch, seed=self.seed, height=height, width=width)
@@ -89,30 +104,38 @@ class BatchReader:
         return sample.facts[f"{field}.height"], sample.facts[f"{field}.width"]
 
     def _decode(self, sample: Sample, view: View) -> Example:
-        arrays = {modality.field: self._pixels(sample, modality.field) for modality in self.modalities}
+        arrays = {modality.field: self._values(sample, modality) for modality in self.modalities}
         return Example(key=sample.key, arrays=arrays, view=view)
 
-    def _pixels(self, sample: Sample, field: str) -> npt.NDArray[np.uint8]:
+    def _values(self, sample: Sample, modality: Modality) -> npt.NDArray[np.generic]:
+        field, data = modality.field, sample.fields[modality.field]
         try:
-            pixels = decode_image(sample.fields[field])
-        except ImageDecodeError as error:
+            values = decode_image(data) if isinstance(modality, Image) else decode_raster(data)
+        except (ImageDecodeError, RasterDecodeError) as error:
             raise CorruptShardError(
                 f"The '{field}' of sample '{sample.key}' of {self.dataset.root} cannot be used. {error} "
                 f"Ingest the dataset again without this sample; `maskloom verify {self.dataset.root}` checks the rest."
             ) from error
-        if pixels.shape[:2] != self._recorded_size(sample, field):
+        if values.shape[:2] != self._recorded_size(sample, field):
             raise CorruptShardError(
-                f"The '{field}' of sample '{sample.key}' of {self.dataset.root} has {pixels.shape[:2]} pixels, but "
+                f"The '{field}' of sample '{sample.key}' of {self.dataset.root} has {values.shape[:2]} pixels, but "
                 f"{self._recorded_size(sample, field)} were recorded. Run `maskloom verify {self.dataset.root}`."
             )
-        return pixels
+        if values.shape[2] != modality.channels:
+            raise SettingsError(
+                f"The modality '{field}' takes {modality.channels} channels, but the '{field}' of sample '{sample.key}' of "
+                f"{self.dataset.root} has {values.shape[2]}; give the modality as many."
+            )
+        return values
 
     def _render(self, examples: Iterator[Example], num_samples: int) -> dict[str, Tensor]:
-        """Carry out the views of all examples, one decoded picture at a time."""
-        inputs = {modality.field: _empty_images(num_samples, modality) for modality in self.modalities}
+        """Carry out the views of all examples, one decoded sample at a time."""
+        inputs = {modality.field: _empty_rows(num_samples, modality) for modality in self.modalities}
         for row, example in enumerate(examples):
-            for field, pixels in example.arrays.items():
-                inputs[field][row] = render(pixels, example.view)
+            whole = _size(example.arrays[self._leader.field])
+            for modality in self.modalities:
+                values = example.arrays[modality.field]
+                inputs[modality.field][row] = _rendered(values, modality, example.view, whole=whole)
         return inputs
 
     def _plans(self, keys: Sequence[str], epoch: int) -> dict[str, MaskPlan]:
@@ -128,10 +151,45 @@ class BatchReader:
         return torch.from_numpy(self.dataset.column(ids, "label").astype(np.int64))
 
 
-def _empty_images(num_samples: int, modality: Image) -> UInt8[Tensor, "batch channels side side"]:
+def _rendered(
+    values: npt.NDArray[np.generic], modality: Modality, view: View, *, whole: tuple[int, int]
+) -> Shaped[Tensor, "channels side side"]:
+    """Carry out a view that counts in the pixels of a picture of the size `whole`."""
+    if isinstance(modality, Image):
+        return render(values, view if _size(values) == whole else _mapped(view, whole, onto=_size(values)))
+    return render_raster(values, view, height=whole[0], width=whole[1])
+
+
+def _size(values: npt.NDArray[np.generic]) -> tuple[int, int]:
+    height, width = values.shape[:2]
+    return height, width
+
+
+def _mapped(view: View, whole: tuple[int, int], *, onto: tuple[int, int]) -> View:
+    """Return a view of a picture as that of one of another size, to the nearest pixel."""
+    top, height = _span(view.top, view.height, whole=whole[0], onto=onto[0])
+    left, width = _span(view.left, view.width, whole=whole[1], onto=onto[1])
+    return replace(view, top=top, left=left, height=height, width=width)
+
+
+def _span(start: int, length: int, *, whole: int, onto: int) -> tuple[int, int]:
+    """Return start and length of a span in a line of `onto` instead of `whole` pixels; at least one is left."""
+    first = min(round(start * onto / whole), onto - 1)
+    last = round((start + length) * onto / whole)
+    return first, max(last - first, 1)
+
+
+def _is_aligned(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Tell whether two sizes, height and width, can be those of the same scene, edge to edge."""
+    return size == other or abs(size[0] * other[1] - size[1] * other[0]) <= _ALIGNMENT_PX * max(*size, *other)
+
+
+def _empty_rows(num_samples: int, modality: Modality) -> Shaped[Tensor, "batch channels side side"]:
     shape = (num_samples, modality.channels, modality.size, modality.size)
-    # Decoded pictures keep their channels together; in the same layout they are copied in one piece.
-    return torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
+    if isinstance(modality, Image):
+        # Decoded pictures keep their channels together; in the same layout they are copied in one piece.
+        return torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
+    return torch.empty(shape, dtype=torch.int64 if modality.is_ids else torch.float32)
 
 
 def _tensor(rows: npt.NDArray[np.generic]) -> Shaped[Tensor, "batch ..."]:
@@ -146,16 +204,21 @@ def _require_distinct(fields: Sequence[str]) -> None:
             raise SettingsError(f"Several modalities read the field '{field}'; each has to read its own.")
 
 
-def _require_held(dataset: Dataset, field: str) -> None:
-    held = dataset.manifest.fields
+def _require_held(dataset: Dataset, modality: Modality) -> None:
+    held, field = dataset.manifest.kinds, modality.field
     if field not in held:
         raise MissingFieldError(
             f"A modality reads the field '{field}', but {dataset.root} holds only {', '.join(held)}."
             f"{did_you_mean(field, held)}"
         )
+    if held[field] != modality.kind:
+        raise SettingsError(
+            f"The modality '{field}' decodes the kind '{modality.kind}', but the '{field}' of {dataset.root} is of the kind "
+            f"'{held[field]}'. Choose another modality for it."
+        )
 
 
-def _require_size(modality: Image, size: int) -> None:
+def _require_size(modality: Modality, size: int) -> None:
     if modality.size != size:
         raise SettingsError(
             f"The modality '{modality.field}' takes pictures of {modality.size} pixels, but the views have {size}."

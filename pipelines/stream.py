@@ -16,7 +16,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from pipelines.batch import Batch
 from pipelines.masking.plan import Masking
-from pipelines.modalities import Image
+from pipelines.modalities import Modality
 from pipelines.order import ORDER_VERSION, EpochOrder, SequentialOrder, rank_slice
 from pipelines.reader import BatchReader
 from pipelines.views import FreshViews, ViewPolicy, ViewSource
@@ -97,7 +97,7 @@ class Stream:
         self,
         dataset: Dataset,
         *,
-        modalities: Sequence[Image],
+        modalities: Sequence[Modality],
         views: ViewSource,
         masking: Mapping[str, Masking],
         global_batch: int,
@@ -197,7 +197,7 @@ class Stream:
 
 
 def sequential(
-    dataset: Dataset, *, modalities: Sequence[Image], views: ViewPolicy, batch: int, workers: int = 0
+    dataset: Dataset, *, modalities: Sequence[Modality], views: ViewPolicy, batch: int, workers: int = 0
 ) -> Iterator[Batch]:
     """Yield every sample once, in the order of ids, in batches of `batch`; the last one may be smaller.
 

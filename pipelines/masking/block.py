@@ -11,7 +11,7 @@ import torch
 
 from pipelines.masking.plan import MaskPlan
 from pipelines.masking.random import between_one_and_all_but_one, require_share
-from pipelines.modalities import Image
+from pipelines.modalities import Modality
 from pipelines.randomness import Floats, keyed_uniforms
 from shards.errors import SettingsError
 
@@ -56,7 +56,7 @@ class BlockPatches:
         """Return how many of `num_tokens` are hidden."""
         return between_one_and_all_but_one(round(num_tokens * Fraction(str(self.ratio))), num_tokens)
 
-    def plan(self, keys: Sequence[str], *, modality: Image, seed: int, epoch: int) -> MaskPlan:
+    def plan(self, keys: Sequence[str], *, modality: Modality, seed: int, epoch: int) -> MaskPlan:
         """Return the plan of the samples `keys`, tokens ascending; every draw comes from `(seed, epoch, key)`."""
         count = self.num_target(modality.num_tokens)
         purpose = f"mask/{modality.field}"

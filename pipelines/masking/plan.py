@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from pipelines.modalities import Image
+from pipelines.modalities import Modality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,6 @@ class MaskPlan:
 class Masking(Protocol):
     """Decides a MaskPlan for a batch."""
 
-    def plan(self, keys: Sequence[str], *, modality: Image, seed: int, epoch: int) -> MaskPlan:
+    def plan(self, keys: Sequence[str], *, modality: Modality, seed: int, epoch: int) -> MaskPlan:
         """Return the plan of the samples `keys`; every draw comes from `(seed, epoch, key)`."""
         ...

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipelines.masking.plan import MaskPlan
-from pipelines.modalities import Image
+from pipelines.modalities import Modality
 from pipelines.randomness import keyed_uniforms
 from shards.errors import SettingsError
 
@@ -35,7 +35,7 @@ class RandomPatches:
         """Return how many of `num_tokens` stay visible."""
         return between_one_and_all_but_one(floor(num_tokens * (1 - Fraction(str(self.ratio)))), num_tokens)
 
-    def plan(self, keys: Sequence[str], *, modality: Image, seed: int, epoch: int) -> MaskPlan:
+    def plan(self, keys: Sequence[str], *, modality: Modality, seed: int, epoch: int) -> MaskPlan:
         """Return the plan of the samples `keys`; every draw comes from `(seed, epoch, key)`."""
         noise = keyed_uniforms(keys, modality.num_tokens, seed=seed, epoch=epoch, purpose=f"mask/{modality.field}")
         return random_plan(torch.from_numpy(noise), self.num_visible(modality.num_tokens))

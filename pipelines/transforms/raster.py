@@ -6,6 +6,7 @@ mixing neighbours would invent both. Where a view asks for another number of pix
 
 import io
 import struct
+import tokenize
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ _PNG_DEPTHS: Mapping[int, tuple[int, ...]] = {
 }
 _PILLOW_MODES = ("1", "L", "P", "I;16", "LA", "RGB", "RGBA")
 _PNG_ERRORS = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, Pillow.DecompressionBombError)
+_NPY_ERRORS = (ValueError, KeyError, TypeError, SyntaxError, EOFError, OverflowError, tokenize.TokenError)
 _NUMBER_KINDS = "biuf"
 _MAX_ITEM_BYTES = 8
 
@@ -195,7 +197,7 @@ def _npy_header(data: bytes) -> _ArrayHeader:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, is_fortran, dtype = read(file)
-    except (ValueError, KeyError, TypeError, SyntaxError, EOFError, OverflowError) as error:
+    except _NPY_ERRORS as error:
         raise RasterDecodeError(f"The NPY file of {len(data)} bytes has a broken header: {error}.") from error
     if dtype.kind not in _NUMBER_KINDS or dtype.itemsize > _MAX_ITEM_BYTES:
         raise UnsupportedRasterError(f"The NPY file holds {dtype}; a raster holds real numbers of at most 64 bits.")
