@@ -42,6 +42,7 @@ _WAV = Container(name="WAV", demuxer="wav", has_soundfile=True)
 _W64 = Container(name="W64", demuxer="w64", has_soundfile=True)
 _AIFF = Container(name="AIFF", demuxer="aiff", has_soundfile=True)
 _AU = Container(name="AU", demuxer="au", has_soundfile=True)
+_CAF = Container(name="CAF", demuxer="caf", has_soundfile=True)
 _OGG = Container(name="Ogg", demuxer="ogg", has_soundfile=True)
 _MP3 = Container(name="MP3", demuxer="mp3", has_soundfile=True)
 _AAC = Container(name="AAC", demuxer="aac")
@@ -54,7 +55,7 @@ _STARTS: tuple[tuple[int, bytes, Container], ...] = (
     (8, b"AIFF", _AIFF),
     (8, b"AIFC", _AIFF),
     (0, b".snd", _AU),
-    (0, b"caff", Container(name="CAF", demuxer="caf", has_soundfile=True)),
+    (0, b"caff", _CAF),
     (0, b"fLaC", Container(name="FLAC", demuxer="flac", has_soundfile=True)),
     (0, _OGG_PAGE, _OGG),
     (4, b"ftyp", Container(name="MP4", demuxer="mov")),
@@ -134,6 +135,8 @@ def _sample_chunks(data: bytes, container: Container) -> Iterator[tuple[int, int
             yield offset, size
     elif container is _W64:
         yield from _w64_chunks(data)
+    elif container is _CAF:
+        yield from _caf_chunks(data)
     elif container in (_WAV, _AIFF):
         yield from _iff_chunks(data)
 
@@ -165,6 +168,17 @@ def _w64_chunks(data: bytes) -> Iterator[tuple[int, int]]:
             yield position + 24, size - 24
             return
         position += max(24, size + -size % 8)
+
+
+def _caf_chunks(data: bytes) -> Iterator[tuple[int, int]]:
+    position = 8
+    while position + 12 <= len(data):
+        name, size = data[position : position + 4], struct.unpack_from(">q", data, position + 4)[0]
+        position += 12
+        if name == b"data":
+            yield position, size
+            return
+        position += max(0, size)
 
 
 def _has_last_page(data: bytes) -> bool:

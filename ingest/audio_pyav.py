@@ -18,7 +18,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from ingest.audio_formats import SNIFFED_BYTES, Container, sniff
-from ingest.audio_resample import Block, Decoded, at_most
+from ingest.audio_resample import CODEC_SLACK, Block, Decoded, at_most
 from ingest.rejection import Rejection
 from ingest.settings import Limits
 from shards.schema import RejectReason
@@ -35,7 +35,11 @@ CODECS = frozenset(
 )
 _SEEK_AHEAD_S = 1.0
 """A codec whose frames overlap needs some before the wanted ones to come out right."""
+_TIMED = ("matroska", "flv")
 _INDEXED = ("mov", "wav", "aiff", "caf", "flac", "w64", "tta", "ape")
+_EXACT = ("pcm_", "flac", "alac", "tta", "wavpack", "ape")
+_ROUNDING = 64
+"""Samples that a length in milliseconds may be too long."""
 _GAP_S = 0.1
 """Time stamps are rounded, to a millisecond in Matroska; a jump beyond this is a hole, to be filled with silence."""
 
@@ -46,8 +50,9 @@ def decode_with_pyav(
     """Decode the sound of a media file, or a piece of it.
 
     Times are seconds from the beginning of the file, as players count them: from the first time stamp of any of its streams.
-    With a `start_s`, the first sample is the one at that very moment: sound that begins later is preceded by silence. Holes
-    between time stamps are filled with silence, so that everything stays where it belongs.
+    With a `start_s`, the first sample is the one at that moment: sound that begins later is preceded by silence. Holes
+    between time stamps are filled with silence, so that everything stays where it belongs, as exactly as the time stamps of
+    the file allow: Matroska and FLV round them to a millisecond.
 
     Args:
         file: The file, seekable; it stays open.
@@ -99,6 +104,7 @@ def open_with_pyav(file: BinaryIO, container: Container, *, start_s: float | Non
         rate=rate,
         channels=first.layout.nb_channels,
         promised=None if promised is None else round(promised * rate),
+        slack=_ROUNDING if stream.codec_context.name.startswith(_EXACT) else CODEC_SLACK,
         blocks=_cut(
             _placed(blocks, rate, _origin(media)),
             None if start_s is None else round(start_s * rate),
@@ -109,15 +115,26 @@ def open_with_pyav(file: BinaryIO, container: Container, *, start_s: float | Non
 
 def _promised(media: InputContainer, stream: AudioStream, start_s: float | None, end_s: float | None) -> float | None:
     """Return how many seconds of the piece the index of the file promises; None without an index, where it is a guess."""
-    if media.format.name.split(",")[0] not in _INDEXED or not stream.duration or not stream.time_base:
+    begin = float((stream.start_time or 0) * (stream.time_base or 0)) - _origin(media)
+    seconds = _promised_in_all(media, stream)
+    if seconds is None:
         return None
-    begin = float((stream.start_time or 0) * stream.time_base) - _origin(media)
-    end = begin + float(stream.duration * stream.time_base)
-    return max(0.0, min(end, end if end_s is None else end_s) - (begin if start_s is None else start_s))
+    end = begin + seconds if end_s is None else min(end_s, begin + seconds)
+    return max(0.0, end - (begin if start_s is None else start_s))
+
+
+def _promised_in_all(media: InputContainer, stream: AudioStream) -> float | None:
+    name = media.format.name.split(",")[0]
+    if name in _INDEXED and stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    is_alone = len(media.streams) == 1  # beside pictures, only the longest stream is told about
+    return media.duration / av.time_base if name in _TIMED and is_alone and media.duration else None
 
 
 def _sound_stream(media: InputContainer) -> AudioStream:
     stream = media.streams.best("audio")
+    if not isinstance(stream, AudioStream) and media.streams.audio:
+        raise Rejection(RejectReason.CORRUPT_AUDIO, "the stream of sound says neither rate nor channels")
     if not isinstance(stream, AudioStream):
         kinds = ", ".join(stream.type for stream in media.streams) or "nothing"
         raise Rejection(RejectReason.NO_SOUND, f"the file has no sound; what it has is: {kinds}")

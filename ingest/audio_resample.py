@@ -21,9 +21,9 @@ Pcm = npt.NDArray[np.int16]
 
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
 MOST_CHANNELS = 64
+CODEC_SLACK = 4608
+"""Samples that may be missing of a sound coded in overlapping frames, of which a few are swallowed at the ends."""
 
-_TOLERATED_SAMPLES = 4608
-"""Samples that may be missing of those a header promises: codecs with overlapping frames swallow a few at the ends."""
 _LOUDEST = 8.0
 _ZERO_CROSSINGS = 6
 _ROLL_OFF = 0.99
@@ -38,6 +38,7 @@ class Decoded:
         channels: How many channels there are.
         blocks: The sound, piece after piece; it can be run through once, and errors of decoding come up while it runs.
         promised: Samples that the header says there are; None where it does not say.
+        slack: How many of those may be missing all the same.
 
     Raises:
         Rejection: No sound has such a rate or so many channels.
@@ -47,6 +48,7 @@ class Decoded:
     channels: int
     blocks: Iterator[Block]
     promised: int | None = None
+    slack: int = 0
 
     def __post_init__(self) -> None:
         if not (LOWEST_RATE <= self.rate <= HIGHEST_RATE and 1 <= self.channels <= MOST_CHANNELS):
@@ -76,7 +78,7 @@ def at_most(decoded: Decoded, seconds: float) -> Iterator[Block]:
 
 
 def whole(decoded: Decoded, blocks: Iterable[Block]) -> Iterator[Block]:
-    """Pass blocks on, and see at the end whether they are as many samples as the header promised, less a few codec frames.
+    """Pass blocks on, and see at the end whether they are as many samples as the header promised, less the slack.
 
     Raises:
         Rejection: They are fewer.
@@ -85,7 +87,7 @@ def whole(decoded: Decoded, blocks: Iterable[Block]) -> Iterator[Block]:
     for block in blocks:
         samples += len(block)
         yield block
-    if decoded.promised is not None and samples < decoded.promised - _TOLERATED_SAMPLES:
+    if decoded.promised is not None and samples < decoded.promised - decoded.slack:
         detail = f"cut off: {samples} samples; the header promises {decoded.promised}"
         raise Rejection(RejectReason.CORRUPT_AUDIO, detail)
 

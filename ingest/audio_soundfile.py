@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import soundfile
 
 from ingest.audio_formats import Container, bytes_missing, counts_samples
-from ingest.audio_resample import Block, Decoded
+from ingest.audio_resample import CODEC_SLACK, Block, Decoded
 from ingest.rejection import Rejection
 from shards.schema import RejectReason
 
 _VALUES_AT_ONCE = 1 << 24
 _UNKNOWN_LENGTH = 1 << 62
+_EXACT = ("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC")
 
 
 class NotReadError(Exception):
@@ -56,6 +57,7 @@ def open_with_soundfile(data: bytes, container: Container, *, start_s: float | N
         channels=file.channels,
         blocks=_blocks(file, first, last, container),
         promised=promised if counts_samples(data, container) else None,
+        slack=0 if file.subtype.startswith(_EXACT) else CODEC_SLACK,
     )
 
 
