@@ -36,13 +36,30 @@ def written(samples: npt.NDArray[Any], rate: int, kind: str, subtype: str | None
 
 
 def muxed(
-    samples: Samples, rate: int, kind: str, codec: str, *, late: float = 0.0, hole: tuple[float, float] = (0, 0)
+    samples: Samples,
+    rate: int,
+    kind: str,
+    codec: str,
+    *,
+    late: float = 0.0,
+    hole: tuple[float, float] = (0, 0),
+    pictures: int = 0,
 ) -> bytes:
-    """Return a file that FFmpeg writes: container `kind`, sound `codec`, the whole `late` seconds late, a hole cut out."""
+    """Return a file that FFmpeg writes: container `kind`, sound of `codec`.
+
+    The sound is `late` by some seconds, has a hole in its time stamps, or moving pictures of 10 a second beside it that
+    begin at 0.
+    """
     buffer = io.BytesIO()
     layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[samples.shape[1]]
     with av.open(buffer, "w", format=kind) as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
+        if pictures:
+            film = container.add_stream("mpeg4", rate=10, width=32, height=32, pix_fmt="yuv420p")
+            for number in range(pictures):
+                frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 9 * number % 255, np.uint8))
+                container.mux(film.encode(frame))
+            container.mux(film.encode(None))
         size = stream.codec_context.frame_size or 1024
         resampler = av.AudioResampler(
             format=stream.codec_context.format.name, layout=layout, rate=rate, frame_size=size
@@ -51,9 +68,9 @@ def muxed(
             if hole[0] <= first / rate < hole[1]:
                 continue
             piece = np.ascontiguousarray(samples[first : first + size])
-            frame = av.AudioFrame.from_ndarray(piece.reshape(1, -1), format="flt", layout=layout)
-            frame.sample_rate, frame.pts = rate, first + round(late * rate)
-            for ready in resampler.resample(frame):
+            sound = av.AudioFrame.from_ndarray(piece.reshape(1, -1), format="flt", layout=layout)
+            sound.sample_rate, sound.pts = rate, first + round(late * rate)
+            for ready in resampler.resample(sound):
                 container.mux(stream.encode(ready))
         for ready in resampler.resample(None):
             container.mux(stream.encode(ready))
