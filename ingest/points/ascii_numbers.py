@@ -8,12 +8,18 @@ import pyarrow as pa
 from pyarrow import csv
 
 from ingest.points.claims import corrupt
+from ingest.rejection import Rejection
 
 Floats = npt.NDArray[np.float64]
 
 _TO_LINES = bytes.maketrans(b" \t\r\v\f", b"\n\n\n\n\n")
 _TO_SPACES = bytes.maketrans(b"\t\v\f", b"   ")
 _BLOCK = 1 << 20
+
+
+def with_newlines(text: bytes) -> bytes:
+    """Return a text whose lines end in newline characters, whatever they ended in."""
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
 
 
 def parse_stream(text: bytes) -> Floats:
@@ -39,9 +45,12 @@ def parse_rows(text: bytes, *, delimiter: bytes, columns: int) -> Floats:
     Raises:
         Rejection: A line has another number of entries, or one is no number.
     """
-    if delimiter == b" ":
-        text = _single_spaced(text)
-    return _parse(text, delimiter=delimiter.decode("ascii"), columns=columns)
+    try:
+        return _parse(text, delimiter=delimiter.decode("ascii"), columns=columns)
+    except Rejection:
+        if delimiter != b" ":
+            raise
+    return _parse(_single_spaced(text), delimiter=" ", columns=columns)  # most files need no such care, and it costs
 
 
 def _single_spaced(text: bytes) -> bytes:

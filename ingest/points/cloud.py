@@ -56,16 +56,13 @@ class Cloud:
     source_format: str
     triangles: Triangles | None = None
 
-    def __len__(self) -> int:
-        return len(self.columns["x"])
 
-    def usable(self) -> npt.NDArray[np.bool_]:
-        """Tell which points have a place: finite coordinates, none beyond 1e18, whose square float32 cannot hold."""
-        usable = np.ones(len(self), dtype=np.bool_)
-        for name in COORDINATES:
-            values = self.columns[name]
-            usable &= (values >= -_FARTHEST) & (values <= _FARTHEST)
-        return usable
+def usable_points(columns: Mapping[str, Column]) -> npt.NDArray[np.bool_]:
+    """Tell which points have a place: finite coordinates, none beyond 1e18, whose square float32 cannot hold."""
+    usable = np.ones(len(columns["x"]), dtype=np.bool_)
+    for name in COORDINATES:
+        usable &= np.abs(columns[name]) <= _FARTHEST
+    return usable
 
 
 def named_columns(columns: Iterable[tuple[str, Column]]) -> dict[str, Column]:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import laspy  # type: ignore[import-untyped]
+import laspy
 import numpy as np
 
 from ingest.points.claims import corrupt, require_points, require_storable

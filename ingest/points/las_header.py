@@ -19,7 +19,12 @@ _SIZES = {0: 227, 1: 227, 2: 227, 3: 235, 4: 375, 5: 393}
 """Bytes of the header by the minor version."""
 _RECORD_BYTES = 54
 _LASZIP_RECORD = (b"laszip encoded", 22204)
-_POINTWISE = 1
+_IN_CHUNKS, _IN_LAYERS = 2, 3
+"""Compressors of LASzip that lazrs reads."""
+_LAYERS = {10: 9, 11: 1, 12: 2, 13: 1}
+"""How many layers an item of a point has by its type: point, colours, colours and infrared, wave packet."""
+_EXTRA_BYTES = 14
+"""Type of the item that has a layer for each of its bytes."""
 _ITEM_BYTES = 6
 
 
@@ -71,15 +76,22 @@ def _laszip_record(data: bytes, place: int, end: int, records: int) -> bytes:
 def _check_compression(data: bytes, start: int, record: bytes, count: int, point_bytes: int) -> None:
     require_bytes(34, len(record), what="a LASzip record")
     compressor, items = struct.unpack_from("<H30xH", record)
-    if compressor == _POINTWISE:
+    if compressor not in (_IN_CHUNKS, _IN_LAYERS):
         detail = "compressed without chunks, as LASzip did before 2.0; write it again with a current LASzip"
         raise Rejection(RejectReason.UNSUPPORTED_FORMAT, detail)
     require_bytes(34 + items * _ITEM_BYTES, len(record), what=f"{items} items of a LASzip record")
-    sizes = [struct.unpack_from("<HHH", record, 34 + number * _ITEM_BYTES)[1] for number in range(items)]
-    if sum(sizes) != point_bytes:
-        raise corrupt(f"points of {point_bytes} bytes, compressed as {sum(sizes)} bytes")
-    if not count:
-        return
+    kinds = [struct.unpack_from("<HH", record, 34 + number * _ITEM_BYTES) for number in range(items)]
+    if sum(size for _, size in kinds) != point_bytes:
+        raise corrupt(f"points of {point_bytes} bytes, compressed as {sum(size for _, size in kinds)} bytes")
+    if count:
+        table, chunks = _chunk_table(data, start, count)
+        if compressor == _IN_LAYERS:
+            layers = sum(size if kind == _EXTRA_BYTES else _LAYERS.get(kind, 0) for kind, size in kinds)
+            _check_layers(data, start + 8, table, chunks, heading=point_bytes + 4, layers=layers)
+
+
+def _chunk_table(data: bytes, start: int, count: int) -> tuple[int, int]:
+    """Return where the table of chunks stands, and how many there are."""
     require_bytes(8, len(data) - start, what="the place of the chunk table")
     (table,) = struct.unpack_from("<q", data, start)
     if table == -1:  # the writer could not go back; it put the place at the end
@@ -89,3 +101,13 @@ def _check_compression(data: bytes, start: int, record: bytes, count: int, point
     (chunks,) = struct.unpack_from("<I", data, table + 4)
     if chunks > count:
         raise corrupt(f"{chunks} chunks for {count} points")
+    return table, chunks
+
+
+def _check_layers(data: bytes, place: int, end: int, chunks: int, *, heading: int, layers: int) -> None:
+    """Compare the sizes of the layers of every chunk, which follow its first point and its length, with what is there."""
+    for _ in range(chunks):
+        place += heading
+        require_bytes(place + 4 * layers, end, what="the sizes of a chunk's layers")
+        place += 4 * layers + sum(struct.unpack_from(f"<{layers}I", data, place))
+        require_bytes(place, end, what="the layers of a chunk")

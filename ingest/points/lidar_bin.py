@@ -25,11 +25,12 @@ Table = npt.NDArray[np.float32]
 
 _FARTHEST = 10_000.0
 _MAX_RING = 255
+_MOST_COLUMNS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layout:
-    """Columns of a kind of sweep, and what its attributes, the columns after x, y and z, look like."""
+    """Columns of a kind of sweep, and whether attributes (columns after x, y and z; points) look like those of its sensor."""
 
     source_format: str
     columns: tuple[str, ...]
@@ -51,12 +52,12 @@ def _is_intensity(values: Table) -> bool:
 _KITTI = _Layout(
     source_format="kitti",
     columns=(*COORDINATES, "intensity"),
-    fits=lambda attributes: _is_intensity(attributes[:, 0]),
+    fits=lambda attributes: _is_intensity(attributes[0]),
 )
 _NUSCENES = _Layout(
     source_format="nuscenes",
     columns=(*COORDINATES, "intensity", "ring"),
-    fits=lambda attributes: _is_intensity(attributes[:, 0]) and _is_whole(attributes[:, 1], _MAX_RING),
+    fits=lambda attributes: _is_intensity(attributes[0]) and _is_whole(attributes[1], _MAX_RING),
 )
 _COLOURED = _Layout(
     source_format="xyzrgb",
@@ -66,35 +67,45 @@ _COLOURED = _Layout(
 
 
 def read_lidar_bin(raw: Raw, limits: Limits) -> Cloud:
-    """Read a sweep; one of NaN coordinates is consistent too, one with coordinates beyond 10 km is not.
+    """Read a sweep; one with NaN coordinates is consistent too, one with coordinates beyond 10 km is not.
 
     Raises:
         Rejection: No layout, or more than one beside KITTI's, is consistent with the file; or it is over a limit.
     """
     if raw.size % 4:
         raise _unclear(raw, "is no multiple of 4 bytes, the size of a float32")
-    require_points(raw.size // 24, limits)
-    data = raw.read()
-    numbers: Table = np.frombuffer(data, "<f4")
-    named = [_NUSCENES] if raw.name.lower().endswith(".pcd.bin") else [_KITTI, _NUSCENES, _COLOURED]
-    fitting = [layout for layout in named if _fits(numbers, layout)]
-    if not fitting or (fitting[0] is not _KITTI and len(fitting) > 1):
-        tried = ", ".join(f"{layout.source_format} ({' '.join(layout.columns)})" for layout in named)
-        raise _unclear(raw, f"fits {'more than one' if fitting else 'none'} of {tried}")
-    table = numbers.reshape(-1, len(fitting[0].columns))
-    require_points(len(table), limits)
-    require_storable(*table.shape, limits)
-    columns = dict(zip(fitting[0].columns, table.T, strict=True))
-    return Cloud(columns=columns, source_format=fitting[0].source_format)
+    require_points(raw.size // 4 // _MOST_COLUMNS, limits)
+    numbers: Table = np.frombuffer(raw.read(), "<f4")
+    layout, table = _understood(raw, numbers)
+    require_points(table.shape[1], limits)
+    require_storable(table.shape[1], table.shape[0], limits)
+    return Cloud(columns=dict(zip(layout.columns, table, strict=True)), source_format=layout.source_format)
 
 
-def _fits(numbers: Table, layout: _Layout) -> bool:
+def _understood(raw: Raw, numbers: Table) -> tuple[_Layout, Table]:
+    """Return the layout of a file and its columns, shape (columns, points)."""
+    is_named = raw.name.lower().endswith(".pcd.bin")
+    for layouts in [[_NUSCENES]] if is_named else [[_KITTI], [_NUSCENES, _COLOURED]]:
+        tables = [(layout, _table(numbers, layout)) for layout in layouts]
+        fitting = [(layout, table) for layout, table in tables if table is not None]
+        if len(fitting) == 1:
+            return fitting[0]
+    tried = ", ".join(
+        f"{layout.source_format} ({' '.join(layout.columns)})" for layout in (_KITTI, _NUSCENES, _COLOURED)
+    )
+    if is_named:
+        raise _unclear(raw, "is named .pcd.bin, but has not the columns x y z intensity ring")
+    raise _unclear(raw, f"fits {'more than one' if fitting else 'none'} of {tried}")
+
+
+def _table(numbers: Table, layout: _Layout) -> Table | None:
+    """Return the columns that a layout makes of a file, shape (columns, points), or None if they are not consistent."""
     width = len(layout.columns)
     if len(numbers) % width:
-        return False
-    table = numbers.reshape(-1, width)
-    is_far = np.isfinite(table[:, :3]) & (np.abs(table[:, :3]) > _FARTHEST)
-    return not is_far.any() and layout.fits(table[:, 3:])
+        return None
+    table = np.ascontiguousarray(numbers.reshape(-1, width).T)
+    is_far = any((np.abs(axis) > _FARTHEST).any() for axis in table[:3])
+    return table if not is_far and layout.fits(table[3:]) else None
 
 
 def _unclear(raw: Raw, why: str) -> Rejection:

@@ -41,6 +41,6 @@ def _are_normals(triple: Column) -> bool:
 
 
 def _are_colours(triple: Column) -> bool:
-    with np.errstate(invalid="ignore"):
-        is_fraction = bool(((triple >= 0) & (triple <= 1)).all())
-        return is_fraction or bool(((triple >= 0) & (triple <= 255) & (triple == np.floor(triple))).all())
+    if not ((triple >= 0) & (triple <= 255)).all():
+        return False
+    return bool((triple <= 1).all() or (triple == np.floor(triple)).all())

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ingest.points.ascii_numbers import parse_rows, parse_stream
+from ingest.points.ascii_numbers import parse_rows, parse_stream, with_newlines
 from ingest.points.claims import corrupt, require_points, require_storable
 from ingest.points.cloud import COLOURS, COORDINATES, Cloud, Column, Triangles, named_columns
 from ingest.points.surface import fan, vertex_numbers
@@ -31,7 +31,7 @@ def read_obj(raw: Raw, limits: Limits) -> Cloud:
     Raises:
         Rejection: It is damaged or over a limit.
     """
-    text = raw.read().replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\\\n", b" ")
+    text = with_newlines(raw.read()).replace(b"\\\n", b" ")
     vertices, faces, seen = list[bytes](), list[list[bytes]](), list[int]()
     for line in text.split(b"\n"):
         match line.lstrip()[:2]:

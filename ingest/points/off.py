@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from ingest.points.ascii_numbers import parse_rows, parse_stream
+from ingest.points.ascii_numbers import parse_rows, parse_stream, with_newlines
 from ingest.points.claims import corrupt, count_in, require_bytes, require_points, require_storable
 from ingest.points.cloud import COLOURS, COORDINATES, NORMALS, Cloud, Column, Triangles, named_columns
 from ingest.points.surface import fan, vertex_numbers
@@ -28,7 +28,7 @@ def read_off(raw: Raw, limits: Limits) -> Cloud:
     Raises:
         Rejection: It is damaged, cut off, binary, of more than three dimensions, or over a limit.
     """
-    text = raw.read().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    text = with_newlines(raw.read())
     if b"#" in text:
         text = _COMMENT.sub(b"", text)
     text = text.lstrip()

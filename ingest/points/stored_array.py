@@ -45,10 +45,7 @@ def encode_columns(columns: Mapping[str, Column]) -> StoredArray:
     stored = np.empty((count, len(columns)), dtype="<f4")
     origin = [_origin(name, values) for name, values in columns.items()]
     for number, values in enumerate(columns.values()):
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # an attribute beyond float32 is infinite, as it would be in C
-            stored[:, number] = values.astype(np.float64) - origin[number] if origin[number] else values
+        stored[:, number] = values.astype(np.float64) - origin[number] if origin[number] else values
     bounds = [float(reduce(columns[name])) for reduce in (np.min, np.max) for name in COORDINATES]
     return StoredArray(data=_npy(stored), origin=origin, bounds=bounds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ingest.points.ascii_numbers import parse_rows
+from ingest.points.ascii_numbers import parse_rows, with_newlines
 from ingest.points.claims import corrupt, require_points, require_storable
 from ingest.points.cloud import COORDINATES, Cloud, named_columns
 from ingest.points.nameless import guess_names
@@ -39,11 +39,12 @@ def read_text(raw: Raw, limits: Limits) -> Cloud:
     Raises:
         Rejection: There are no such lines, they differ in length, are cut off, or over a limit.
     """
-    text = raw.read().removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    text = with_newlines(raw.read().removeprefix(b"\xef\xbb\xbf"))
     layout = _layout(text)
     body = text[layout.start :]
-    require_points(body.count(b"\n"), limits)
-    require_storable(body.count(b"\n"), layout.width, limits)
+    ends = body.count(b"\n")
+    require_points(ends, limits)
+    require_storable(ends, layout.width, limits)
     if b"#" in body or b"//" in body:
         body = _COMMENT.sub(b"", body)
     table = parse_rows(body, delimiter=layout.delimiter, columns=layout.width)

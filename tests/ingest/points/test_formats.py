@@ -392,6 +392,16 @@ def test_laz_with_a_wrong_number_of_chunks_is_refused_before_it_is_believed() ->
     assert refused(damaged, "a.laz") is RejectReason.CORRUPT_POINTS
 
 
+def test_laz_with_a_layer_larger_than_the_file_is_refused_before_it_is_believed() -> None:
+    data = clouds.las(PLACES, compressed=True, point_format=6, version="1.4")
+    (start,) = struct.unpack_from("<I", data, 96)
+    size = start + 8 + 30 + 4  # after the place of the chunk table, the first point, and the number of points
+    for layer in range(9):
+        place = size + 4 * layer
+        damaged = data[:place] + struct.pack("<I", 4_000_000_000) + data[place + 4 :]
+        assert refused(damaged, "a.laz") is RejectReason.CORRUPT_POINTS
+
+
 @pytest.mark.parametrize(
     ("text", "columns"),
     [

@@ -99,6 +99,14 @@ def test_any_bytes_under_any_name_are_stored_or_refused(name: str, seed: bytes, 
     outcome(seed, name)
 
 
+def test_signalling_nans_warn_nobody() -> None:
+    table = np.column_stack([_PLACES, np.ones((12, 2), np.float32)])
+    table.view(np.uint32)[3] = 0x7FA00001
+    assert outcome(table.tobytes(), "a.pcd.bin") is RejectReason.UNKNOWN_FORMAT
+    table.view(np.uint32)[3, 3:] = 0
+    assert outcome(table.tobytes(), "a.pcd.bin") == 11
+
+
 def files_in(*folders: str) -> list[Any]:
     found = [path for folder in folders for path in sorted((DATA / folder).rglob("*")) if path.is_file()]
     wanted = [path for path in found if path.suffix[1:] in ("obj", "off", "pcd", "las", "laz", "bin")]
