@@ -61,6 +61,8 @@ class DaskExecutor:
     """
 
     def __init__(self, *, workers: int, scheduler: str | None, embedded: Embed | None = None) -> None:
+        # A lost scheduler is an error of `run`; Dask would report it as well, with tracebacks.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         self._closing = ExitStack()
         self._client: Client = self._closing.enter_context(_place(workers, scheduler, embedded or worker_processes))
         self._workers_seen = float("inf")
@@ -263,7 +265,7 @@ def slurm_jobs(workers: int) -> Iterator[Any]:
     # One process to a job: its threads share one decoder server, whose memory is counted once.
     cluster: Any = SLURMCluster(processes=job.get("processes") or 1)
     try:
-        cluster.scale(cores=workers)
+        cluster.scale(jobs=-(-workers // int(job["cores"])))
         yield cluster
     finally:
         cluster.close(timeout=_CLOSE_TIMEOUT_S)

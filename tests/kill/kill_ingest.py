@@ -55,13 +55,13 @@ def make_source(root: Path, count: int) -> Path:
     return write_files(root, {**pictures, **broken})
 
 
-def start(source: Path, dataset: Path, *, log: Path) -> subprocess.Popen[bytes]:
-    """Start the command in a process group of its own."""
+def start(source: Path, dataset: Path, *more: str, log: Path) -> subprocess.Popen[bytes]:
+    """Start the command, with more options, in a process group of its own."""
     command = [sys.executable, "-m", "maskloom", "ingest", str(source), str(dataset)]
     options = ["--shard-size", str(SHARD_SIZE), "--workers", "1"]
     with log.open("ab") as output:
         return subprocess.Popen(
-            command + options,
+            [*command, *options, *more],
             cwd=REPOSITORY,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
@@ -71,13 +71,20 @@ def start(source: Path, dataset: Path, *, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def finish(source: Path, dataset: Path, *, log: Path) -> float:
+def finish(source: Path, dataset: Path, *more: str, log: Path) -> float:
     """Run the command to its end and return how many seconds it took."""
     began = time.monotonic()
-    process = start(source, dataset, log=log)
+    process = start(source, dataset, *more, log=log)
     code = process.wait(PATIENCE_S)
     assert code == 0, log.read_text()
     return time.monotonic() - began
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], *, patience_s: float = PATIENCE_S) -> None:
+    """Wait until `ready`, or the process has ended, or patience has."""
+    until = time.monotonic() + patience_s
+    while not ready() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.005)
 
 
 def interrupt_when(
@@ -88,9 +95,7 @@ def interrupt_when(
     patience_s: float = PATIENCE_S,
 ) -> int | None:
     """Send a signal to the whole group as soon as `ready`; return the exit code, or None if it had ended before."""
-    until = time.monotonic() + patience_s
-    while not ready() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.005)
+    wait_until(ready, process, patience_s=patience_s)
     if process.poll() is not None:
         return None
     os.killpg(process.pid, number)
