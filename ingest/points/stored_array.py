@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ingest.points.cloud import COLOURS, COORDINATES, TIME, Column
 
@@ -41,13 +40,9 @@ class StoredArray:
 
 def encode_columns(columns: Mapping[str, Column]) -> StoredArray:
     """Encode columns of equal length, at least one point, whose x, y and z are finite and at most 1e18."""
-    count = len(columns["x"])
-    stored = np.empty((count, len(columns)), dtype="<f4")
     origin = [_origin(name, values) for name, values in columns.items()]
-    for number, values in enumerate(columns.values()):
-        stored[:, number] = values.astype(np.float64) - origin[number] if origin[number] else values
     bounds = [float(reduce(columns[name])) for reduce in (np.min, np.max) for name in COORDINATES]
-    return StoredArray(data=_npy(stored), origin=origin, bounds=bounds)
+    return StoredArray(data=_npy(columns, origin), origin=origin, bounds=bounds)
 
 
 def with_unit_colours(columns: Mapping[str, Column]) -> dict[str, Column]:
@@ -78,7 +73,20 @@ def _origin(name: str, values: Column) -> float:
     return float(math.floor(lowest)) if max(abs(lowest), abs(highest)) >= _STEP_OF_A_THOUSANDTH else 0.0
 
 
-def _npy(array: npt.NDArray[np.float32]) -> bytes:
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-    return b"".join((header.getvalue(), array.data))
+def _npy(columns: Mapping[str, Column], origin: Sequence[float]) -> bytes:
+    """Write the numbers where the file keeps them: a large cloud is in memory once less than with an array in between."""
+    shape = len(columns["x"]), len(columns)
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    start = file.tell()
+    file.seek(start + 4 * shape[0] * shape[1] - 1)
+    file.write(b"\0")
+    with file.getbuffer() as view:
+        _fill(view[start:], columns, origin)
+    return file.getvalue()
+
+
+def _fill(view: memoryview, columns: Mapping[str, Column], origin: Sequence[float]) -> None:
+    table = np.frombuffer(view, "<f4").reshape(-1, len(columns))
+    for number, values in enumerate(columns.values()):
+        table[:, number] = values.astype(np.float64) - origin[number] if origin[number] else values
