@@ -108,8 +108,9 @@ def to_pcm(decoded: Decoded, rate: int, *, seconds: float) -> Pcm:
 
 def quantised(samples: npt.NDArray[np.float32]) -> Pcm:
     """Round samples of full scale 1 to 16 bits, to the nearest and halves to even, and clip them."""
-    pcm: Pcm = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
-    return pcm
+    steps = samples * np.float32(32768)
+    np.rint(steps, out=steps)
+    return np.clip(steps, -32768, 32767, out=steps).astype(np.int16)
 
 
 def resampled(blocks: Iterable[npt.NDArray[np.float32]], rate: int, wanted: int) -> Iterator[npt.NDArray[np.float32]]:
@@ -144,12 +145,13 @@ def _mono(blocks: Iterable[Block]) -> Iterator[npt.NDArray[np.float32]]:
     for block in blocks:
         channels = block.shape[1]
         mono = block[:, 0] if channels == 1 else block @ np.full(channels, 1 / channels, dtype=np.float32)
-        if not np.isfinite(mono).all():
+        lowest, highest = mono.min(initial=0), mono.max(initial=0)
+        if not (np.isfinite(lowest) and np.isfinite(highest)):
             raise Rejection(RejectReason.CORRUPT_AUDIO, "samples that are no finite numbers (NaN or infinite)")
-        peak = float(np.abs(mono).max(initial=0))
-        if peak > _LOUDEST:
+        if max(highest, -lowest) > _LOUDEST:
             raise Rejection(
-                RejectReason.UNSUPPORTED_FORMAT, f"samples of {peak:g}; floating-point sound has a full scale of 1"
+                RejectReason.UNSUPPORTED_FORMAT,
+                f"samples of {max(highest, -lowest):g}; floating-point sound has a full scale of 1",
             )
         yield np.ascontiguousarray(mono)
 

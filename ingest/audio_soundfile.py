@@ -67,12 +67,13 @@ def _blocks(file: soundfile.SoundFile, first: int, last: int, container: Contain
         with file:
             if first:
                 file.seek(min(first, file.frames))
-            while first < last:
-                block: Block = file.read(min(at_once, last - first, file.frames + 1), dtype="float32", always_2d=True)
-                if not len(block):
-                    return
+            is_more = first < last
+            while is_more:
+                wanted = min(at_once, last - first, file.frames + 1)
+                block: Block = file.read(wanted, dtype="float32", always_2d=True)
                 yield block
                 first += len(block)
+                is_more = len(block) == wanted and first < last
     except soundfile.LibsndfileError as error:
         if container.demuxer == "mp3":
             raise NotReadError(error.error_string) from error

@@ -23,7 +23,7 @@ LOG_FLOOR = math.log(POWER_FLOOR)
 """The lowest value of a feature, -15.94: silence, and bands between two bins of the spectrum."""
 
 _BAND_GROUP = 16
-_WINDOWS_AT_ONCE = 1024
+_WINDOWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

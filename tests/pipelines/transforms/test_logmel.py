@@ -62,7 +62,7 @@ def test_features_agree_with_those_of_kaldi(kind: str, rate: int, seconds: float
     assert (found - expected).abs().max() <= TOLERANCE
 
 
-@pytest.mark.parametrize("samples", [400, 559, 560, 160_000, 400 + 1023 * 160, 400 + 1024 * 160, 500_000])
+@pytest.mark.parametrize("samples", [400, 559, 560, 160_000, 400 + 511 * 160, 400 + 512 * 160, 500_000])
 def test_features_of_any_length_agree_with_those_of_kaldi(samples: int) -> None:
     waveform = sound("speech-like", samples, 7)
     assert (log_mel(waveform, LogMelSpec()) - reference(waveform, LogMelSpec())).abs().max() <= TOLERANCE
