@@ -31,6 +31,8 @@ SOUND_CODECS = (
 )
 UNINDEXED = ("mpeg", "mpegts")
 """Containers that find a moment only roughly and do not know how long they last."""
+UNORDERED = "avi"
+"""The container that has no time stamps: FFmpeg makes them up in the order of decoding, from some small number on."""
 
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid", b"styp", b"sidx", b"moof", b"meta")
 _STARTS = (b"\x1a\x45\xdf\xa3", b"\x00\x00\x01\xba", b"FLV\x01", b"OggS", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")

@@ -12,8 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -21,9 +23,9 @@ from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import Limits
 from ingest.video.colours import Pixels, RgbConverter
-from ingest.video.container import OpenVideo, opened, rewind
+from ingest.video.container import UNORDERED, OpenVideo, opened, rewind
 from ingest.video.header import VideoHeader, decoder_options
-from ingest.video.timeline import Need, Timeline, shown_at, stamp_at, stamp_of, survey
+from ingest.video.timeline import Need, Timeline, shown_at, stamp_at, stamp_from, stamp_of, survey
 from shards.schema import RejectReason
 
 _SKIPS_UNREFERENCED = ("h264", "mpeg4")
@@ -33,8 +35,6 @@ _TRUSTED_KEYS = ("mov", "matroska")
 """Containers that tell keyframes from others; in the rest, every frame from the first keyframe on is decoded."""
 _Choice = Callable[[OpenVideo, Sequence[int]], list[int]]
 """Picks time stamps out of those of all frames, in order."""
-_UNORDERED = "avi"
-"""The container that stamps packets in the order of decoding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class FrameReader:
 
         def chosen(video: OpenVideo, frames: Sequence[int]) -> list[int]:
             (first,) = shown_at(frames, [stamp_at(video, self.header, start)])
-            last = stamp_at(video, self.header, end) if end < self.header.seconds else math.inf
+            last = stamp_from(video, self.header, end) if end < self.header.seconds else math.inf
             return [stamp for stamp in frames if first <= stamp and (stamp < last or stamp == first)]
 
         return self._read(start, end, chosen)
@@ -120,7 +120,7 @@ class FrameReader:
         self, video: OpenVideo, timeline: Timeline, stamps: Sequence[int], needs: Sequence[Need]
     ) -> Iterator[DecodedFrame]:
         packets = _decoded_packets(video, timeline, needs)
-        frames = _in_order(packets, timeline) if self.header.container == _UNORDERED else _stamped(packets)
+        frames = _in_order(packets, timeline) if self.header.container == UNORDERED else _stamped(packets)
         for stamp, frame in _on_screen(frames, stamps):
             time = stamp * video.tick - self.header.origin
             if frame.is_corrupt:
@@ -151,7 +151,7 @@ def _thrifty(video: OpenVideo, timeline: Timeline, stamps: Sequence[int]) -> lis
     needs = timeline.needs(frozenset(stamps))
     if context.name in _SKIPS_UNREFERENCED and context.field_order == _PROGRESSIVE:
         return needs
-    return [Need.FRAME if need else need for need in needs]
+    return [Need.FRAME if need is Need.REFERENCES else need for need in needs]
 
 
 def _everything(video: OpenVideo, timeline: Timeline, stamps: Sequence[int]) -> list[Need]:
@@ -162,20 +162,32 @@ def _decoded_packets(video: OpenVideo, timeline: Timeline, needs: Sequence[Need]
     """Decode the packets of a timeline, as far as they are needed, in the order of display."""
     context = video.stream.codec_context
     is_leap = timeline.sought is not None
-    for packet, need in zip(_packets(video, timeline), needs, strict=False):
-        if need is Need.NOTHING:
-            if context.is_open and not is_leap:
-                yield from context.decode(None)
-                context.flush_buffers()
-            is_leap = True
+    pairs = zip(_packets(video, timeline), needs, strict=False)
+    for is_needed, run in groupby(pairs, key=lambda pair: pair[1] is not Need.NOTHING):
+        if is_needed and is_leap:
+            yield from _from_keyframe(_decoded_run(context, run))
+        elif is_needed:
+            yield from _decoded_run(context, run)
+        is_leap = True
+
+
+def _decoded_run(context: VideoCodecContext, run: Iterable[tuple[Packet[VideoStream], Need]]) -> Iterator[VideoFrame]:
+    if context.is_open:
+        context.flush_buffers()
+    for packet, need in run:
+        if need is Need.LEFT_OUT:
             continue
         context.skip_frame = "DEFAULT" if need is Need.FRAME else "NONREF"
-        for frame in context.decode(packet):
-            if is_leap and not frame.key_frame:
-                raise _FalseKeyframeError
-            is_leap = False
-            yield frame
+        yield from context.decode(packet)
     yield from context.decode(None)
+
+
+def _from_keyframe(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    first = next(frames, None)
+    if first is None or not first.key_frame:
+        raise _FalseKeyframeError
+    yield first
+    yield from frames
 
 
 def _packets(video: OpenVideo, timeline: Timeline) -> Iterator[Packet[VideoStream]]:

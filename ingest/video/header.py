@@ -14,7 +14,7 @@ from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import Limits
 from ingest.video.colours import orientation
-from ingest.video.container import UNINDEXED, OpenVideo, opened, rewind
+from ingest.video.container import UNINDEXED, UNORDERED, OpenVideo, opened, rewind
 from shards.schema import RejectReason
 
 UNKNOWN_CODEC = "unknown"
@@ -91,7 +91,7 @@ def probe_video(raw: Raw, limits: Limits) -> VideoHeader:
             height=first.width if turn >= 5 else first.height,
             orientation=turn,
             seconds=seconds,
-            origin=video.origin,
+            origin=(first.pts or 0) * video.tick if video.container.format.name == UNORDERED else video.origin,
             fps=float(rate) if rate else 0.0,
             frames=video.stream.frames or None,
             pixel_format=first.format.name,
@@ -138,6 +138,8 @@ def _seconds(video: OpenVideo) -> tuple[float, bool]:
 def _own_end(video: OpenVideo) -> float | None:
     """Return the end of the stream of pictures in its own time, as the container gives it."""
     stream = video.stream
+    if video.container.format.name == UNORDERED and stream.frames:
+        return stream.frames * video.tick  # FFmpeg shortens the duration of a file that is cut off
     if stream.duration is not None:
         return ((stream.start_time or 0) + stream.duration) * video.tick
     told = _TAGGED_DURATION.fullmatch(stream.metadata.get("DURATION", ""))

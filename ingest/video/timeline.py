@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from av.packet import Packet
 
 from ingest.rejection import Rejection
-from ingest.video.container import OpenVideo, rewind
+from ingest.video.container import UNORDERED, OpenVideo, rewind
 from ingest.video.header import VideoHeader
 from shards.schema import RejectReason
 
@@ -25,16 +25,23 @@ _SLACK_GAPS = 1.5
 """Pictures may end this much before the container says so, the largest of the three: the last durations in a file are often
 guesses. Gaps are the longest time between two frames, as in a slide show."""
 
+_DEEPEST_REORDERING = 16
+"""Frames of one stream that a decoder may have to hold back, by the standard of H.264."""
 _TICK_SLACK = 1e-3
 """Ticks by which a moment may miss a time stamp through rounding and still be at it."""
 
 
 class Need(IntEnum):
-    """What has to be done with a packet to get the wanted frames exactly."""
+    """What has to be done with a packet to get the wanted frames exactly.
+
+    NOTHING: no wanted frame stands on its group of pictures. LEFT_OUT: its group is decoded, but it stands on the group
+    before, which is not. REFERENCES: it has to be decoded if others refer to it. FRAME: its frame is wanted.
+    """
 
     NOTHING = 0
-    REFERENCES = 1
-    FRAME = 2
+    LEFT_OUT = 1
+    REFERENCES = 2
+    FRAME = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,21 +70,23 @@ class Timeline:
         Groups of pictures without a wanted frame are passed over. A wanted frame that is shown before the keyframe of its
         group stands on the group before as well.
         """
-        groups = _groups(self.is_key)
-        key_stamps = {
-            group: stamp for group, stamp, is_key in zip(groups, self.stamps, self.is_key, strict=True) if is_key
-        }
+        groups = list(accumulate(self.is_key))
+        keys = {group: stamp for group, stamp, is_key in self._in_groups(groups) if is_key}
         needed: set[int] = set()
-        for group, stamp in zip(groups, self.stamps, strict=True):
+        for group, stamp, _ in self._in_groups(groups):
             if stamp in wanted:
-                needed |= {group} if stamp >= key_stamps.get(group, stamp) else {group, group - 1}
+                needed |= {group, group - 1} if _is_leading(stamp, keys.get(group)) else {group}
         return [
             _need(
-                stamp in wanted,
-                is_in_reach=group in needed and (group - 1 in needed or stamp >= key_stamps.get(group, stamp)),
+                is_wanted=stamp in wanted,
+                is_in_group=group in needed,
+                is_in_reach=group - 1 in needed or not _is_leading(stamp, keys.get(group)),
             )
-            for group, stamp in zip(groups, self.stamps, strict=True)
+            for group, stamp, _ in self._in_groups(groups)
         ]
+
+    def _in_groups(self, groups: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
+        return zip(groups, self.stamps, self.is_key, strict=True)
 
 
 def survey(video: OpenVideo, header: VideoHeader, start: float, end: float, *, most_frames: int) -> Timeline:
@@ -106,6 +115,11 @@ def stamp_at(video: OpenVideo, header: VideoHeader, seconds: float) -> int:
     return math.floor((seconds + header.origin) / video.tick + _TICK_SLACK)
 
 
+def stamp_from(video: OpenVideo, header: VideoHeader, seconds: float) -> int:
+    """Return the first time stamp that is not before a moment, in ticks of the stream."""
+    return math.ceil((seconds + header.origin) / video.tick - _TICK_SLACK)
+
+
 def stamp_of(packet: Packet[Any]) -> int | None:
     """Return when the frame of a packet is shown, as far as the container knows: in an AVI, when it is decoded."""
     return packet.pts if packet.pts is not None else packet.dts
@@ -127,7 +141,8 @@ class _Listing:
 
 def _listed(video: OpenVideo, header: VideoHeader, sought: int | None, end: float, *, most_frames: int) -> _Listing:
     listing = _Listing(sought=sought, reached=video.origin)
-    last = stamp_at(video, header, end)
+    # In an AVI, stamps follow the order of decoding, in which a frame stands at most so much behind its place.
+    last = stamp_from(video, header, end) + (_DEEPEST_REORDERING if header.container == UNORDERED else 0)
     rewind(video, sought)
     for packet in video.container.demux():
         stamp = stamp_of(packet)
@@ -141,7 +156,7 @@ def _listed(video: OpenVideo, header: VideoHeader, sought: int | None, end: floa
             raise Rejection(
                 RejectReason.CORRUPT_VIDEO, f"the frame at {_seconds(video, header, stamp):.3f} s is cut off"
             )
-        if (packet.dts if packet.dts is not None else stamp) >= last and listing.stamps:
+        if packet.dts is not None and packet.dts >= last and listing.stamps:
             break
         listing.add(packet, stamp)
         if len(listing.stamps) > most_frames:
@@ -166,16 +181,17 @@ def _check_end(video: OpenVideo, header: VideoHeader, listing: _Listing, end: fl
         )
 
 
-def _need(is_wanted: bool, *, is_in_reach: bool) -> Need:
-    return Need.FRAME if is_wanted else Need.REFERENCES if is_in_reach else Need.NOTHING
+def _is_leading(stamp: int, key: int | None) -> bool:
+    """Tell whether a frame is shown before the keyframe that it comes after."""
+    return key is not None and stamp < key
 
 
-def _groups(is_key: Sequence[bool]) -> list[int]:
-    group, groups = 0, []
-    for is_start in is_key:
-        group += is_start
-        groups.append(group)
-    return groups
+def _need(*, is_wanted: bool, is_in_group: bool, is_in_reach: bool) -> Need:
+    if is_wanted:
+        return Need.FRAME
+    if not is_in_group:
+        return Need.NOTHING
+    return Need.REFERENCES if is_in_reach else Need.LEFT_OUT
 
 
 def shown_at(frames: Sequence[int], ticks: Sequence[float]) -> list[int]:

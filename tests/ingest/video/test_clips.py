@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,7 +48,7 @@ def test_every_clip_but_the_last_ones_is_full_and_all_lie_inside_the_video(
 @given(seconds=lengths, clip=st.floats(0.5, 60))
 def test_clips_end_to_end_leave_less_than_half_a_clip_uncovered(seconds: float, clip: float) -> None:
     clips = cut(seconds, clip_seconds=clip, clip_stride=None)
-    assert all(before[1] == pytest.approx(after[0]) for before, after in zip(clips, clips[1:], strict=False))
+    assert all(before[1] == pytest.approx(after[0]) for before, after in itertools.pairwise(clips))
     assert seconds - clips[-1][1] < clip / 2 + 1e-5
 
 
@@ -56,6 +58,6 @@ def test_middles_are_as_far_from_each_other_as_twice_from_the_ends(start: float,
     length = seconds / parts
     assert moments[0] - start == pytest.approx(length / 2, abs=1e-6)
     assert start + seconds - moments[-1] == pytest.approx(length / 2, abs=1e-6)
-    assert [after - before for before, after in zip(moments, moments[1:], strict=False)] == pytest.approx(
+    assert [after - before for before, after in itertools.pairwise(moments)] == pytest.approx(
         [length] * (parts - 1), abs=1e-6
     )
