@@ -172,11 +172,7 @@ class _Fetch:
         reason = why_forbidden(url)
         if reason is None and scheme_of(url) not in WEB:
             reason = f"a redirect to the scheme '{scheme_of(url)}:' is not followed"
-        if reason is None:
-            # The connector does not resolve literal addresses, so nobody else would look at them.
-            host = URL(url).host or ""
-            if _is_literal(host):
-                reason = why_refused(host, allow_private=self.settings.allow_private_addresses)
+        reason = reason or _why_literal_refused(url, allow_private=self.settings.allow_private_addresses)
         if reason is not None:
             raise Rejection(RejectReason.FORBIDDEN_ADDRESS, f"{printable_uri(url)}: {reason}")
 
@@ -257,8 +253,15 @@ def _joined(url: str, target: str) -> str:
         return target
 
 
-def _is_literal(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
+def _why_literal_refused(url: str, *, allow_private: bool) -> str | None:
+    """Return why an address that needs no resolver may not be connected to: the connector would not look at it."""
+    try:
+        parsed = URL(url)
+        hosts = {parsed.host or "", parsed.raw_host or ""}
+    except ValueError as error:
+        return f"it is no address: {error}"
+    literal = [host for host in hosts if ":" in host or host.replace(".", "").isdigit()]
+    return next((reason for host in literal if (reason := why_refused(host, allow_private=allow_private))), None)
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:

@@ -19,7 +19,7 @@ class Source(ABC):
 
     Attributes:
         root: Folder that the URIs of the items are relative to; nothing outside it is ever read.
-        ignored: What was passed over while listing, by reason; complete when `scan` is exhausted.
+        ignored: What was passed over while listing, by reason; complete when `scan` is exhausted, and begun anew by the next.
     """
 
     root: Path

@@ -115,6 +115,7 @@ class ArraySource(Source):
 
     def scan(self) -> Iterator[RawItem]:
         """List the rows in order."""
+        self.ignored.clear()
         for found in self._sets:
             self.ignored.update(f"array {name}" for name in found.passed_over)
             try:

@@ -15,12 +15,13 @@ def looks_like_classes(paths: Iterable[str], naming: Naming) -> bool:
     least two items' worth to a folder, and there is no label file anywhere.
 
     Args:
-        paths: Files below the root.
+        paths: Files below the root; hidden ones do not count.
         naming: Says what they are.
     """
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for path in paths:
-        found = naming(path)
+        is_hidden = path.startswith(".") or "/." in path
+        found = None if is_hidden else naming(path)
         if found is None or found.kind in ("text", METADATA):
             continue
         if found.kind == LABEL:

@@ -58,6 +58,7 @@ class FolderSource(Source):
 
     def scan(self) -> Iterator[RawItem]:
         """List the items, folder by folder, in the order of their names."""
+        self.ignored.clear()
         container = _Folder(self.root)
         found: list[FoundFile] = []
         crosses = any(rule.crosses_folders for rule in self._rules)
@@ -165,9 +166,6 @@ def kind_of_ignored(path: str) -> str:
 def has_class_folders(root: Path, naming: Naming = by_extension) -> bool:
     """Tell whether a folder looks like one class per subfolder, as `looks_like_classes` says."""
     files = (
-        f"{folder}/{entry.name}" if folder else entry.name
-        for folder, entries in walk(root)
-        for entry in entries or ()
-        if not entry.name.startswith(".")
+        f"{folder}/{entry.name}" if folder else entry.name for folder, entries in walk(root) for entry in entries or ()
     )
     return looks_like_classes(files, naming)

@@ -46,7 +46,8 @@ class RemoteSource(Source):
         self._container, objects = _list(url)
         self._names = sorted(objects)
         self._url = url
-        fits = folder_labels is None and looks_like_classes(self._names, self._naming)
+        crosses = any(rule.crosses_folders for rule in rules)
+        fits = folder_labels is None and not crosses and looks_like_classes(self._names, self._naming)
         self._folder_labels = fits if folder_labels is None else folder_labels
 
     @property
@@ -62,6 +63,7 @@ class RemoteSource(Source):
 
     def scan(self) -> Iterator[RawItem]:
         """List the items in the order of their names."""
+        self.ignored.clear()
         found = []
         for name in self._names:
             hidden = any(part.startswith(".") for part in name.split("/"))

@@ -66,6 +66,7 @@ class TableSource(Source):
 
     def scan(self) -> Iterator[RawItem]:
         """List the rows in order, table by table."""
+        self.ignored.clear()
         for path in self._tables:
             yield from _Table(path, self._folder, self.root, self._roles, self._class_names).items()
 

@@ -55,6 +55,7 @@ class WebdatasetSource(Source):
 
     def scan(self) -> Iterator[RawItem]:
         """List the items, tar by tar, in the order of the archives."""
+        self.ignored.clear()
         for tar in self._tars:
             uri = tar.relative_to(self.root).as_posix()
             modified_ns = tar.stat().st_mtime_ns

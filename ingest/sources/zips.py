@@ -65,6 +65,7 @@ class ZipSource(Source):
 
     def scan(self) -> Iterator[RawItem]:
         """List the items, archive by archive, in the order of their names."""
+        self.ignored.clear()
         for path in self._archives:
             uri = path.relative_to(self.root).as_posix()
             with open_zip(path) as archive:

@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -5,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from ingest.sources.folder import FolderSource, has_class_folders
+from shards.errors import SourceError
 from shards.manifest import Manifest
+from tests.ingest.listing import contents, kinds, listed, opened, problems
 from tests.ingest.outcome import reasons, rejected, stored
 from tests.ingest.pictures import jpeg, png, write_files
 
@@ -191,3 +194,85 @@ def test_a_file_that_vanishes_during_the_listing_is_a_reject(tmp_path: Path, mon
     (raw / "b.cls").unlink()
     (second,) = listing
     assert second.problem is not None and second.problem[0] == "missing_file"
+
+
+def test_media_of_every_kind_and_their_captions_are_fields_of_one_item(tmp_path: Path) -> None:
+    names = [
+        "a.mp4",
+        "a.wav",
+        "a.jpg",
+        "a.depth.png",
+        "a.segmentation.png",
+        "a.left.png",
+        "a.points.npy",
+        "a.txt",
+        "b.b.ply",
+    ]
+    items = listed(opened(write_files(tmp_path, dict.fromkeys(names, b"x"))))
+    assert kinds(items["a"]) == {
+        "video": "video",
+        "audio": "audio",
+        "image": "image",
+        "depth": "raster",
+        "segmentation": "ids",
+        "left": "image",
+        "points": "points",
+        "text": "text",
+    }
+    assert kinds(items["b.b"]) == {"points": "points"}
+
+
+def test_files_of_any_one_field_that_share_a_stem_are_items_of_their_own(tmp_path: Path) -> None:
+    items = listed(opened(write_files(tmp_path, {"a.wav": b"x", "a.mp3": b"x", "cow.off": b"x", "cow.obj": b"x"})))
+    assert set(items) == {"a.wav", "a.mp3", "cow.off", "cow.obj"} and not problems(items)
+
+
+def test_rules_say_which_files_are_which_field_and_nothing_else_is_one(tmp_path: Path) -> None:
+    names = ["1_rgb.jpg", "1_depth.png", "1_seg.png", "1.txt", "2_rgb.jpg"]
+    source = opened(
+        write_files(tmp_path, dict.fromkeys(names, b"x")),
+        fields=["image=_rgb.jpg", "depth=_depth.png", "mask=_seg.png"],
+    )
+    assert {name: kinds(item) for name, item in listed(source).items()} == {
+        "1": {"depth": "raster", "image": "image", "mask": "ids"},
+        "2": {"image": "image"},
+    }
+    assert source.ignored == {".txt": 1}
+
+
+def test_sidecars_are_read_like_the_columns_of_a_table(tmp_path: Path) -> None:
+    record = {"caption": ["one", "two"], "label": 3, "licence": "CC0", "camera": "x", "exposure": {"s": 1}}
+    files = {"a.jpg": jpeg(1), "a.json": json.dumps(record), "b.jpg": jpeg(2), "b.txt": "file", "b.cls": "7"}
+    files |= {"b.json": json.dumps({"text": "sidecar", "class": "c"}), "alone.json": "{}"}
+    source = opened(write_files(tmp_path, files))
+    items = listed(source)
+    first, second = items["a"], items["b"]
+    assert (first.label, first.licence, first.columns) == ("3", "CC0", {"camera": "x", "exposure": {"s": 1}})
+    assert contents(source) == {
+        "a": {"text": b"one\ntwo", "image": jpeg(1)},
+        "b": {"image": jpeg(2), "text": b"file"},
+    }
+    assert second.label == "7"
+    assert source.ignored[".json without a file beside it"] == 1
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", '{"a": NaN}', "[" * 100_000, b"\xff"])
+def test_sidecars_that_are_none_reject_their_item(tmp_path: Path, content: str | bytes) -> None:
+    items = listed(opened(write_files(tmp_path, {"a.jpg": jpeg(1), "a.json": content, "b.jpg": jpeg(2)})))
+    assert problems(items) == {"a": "bad_text_encoding"}
+
+
+def test_class_folders_of_sound_are_recognised_and_folders_of_modalities_are_not(tmp_path: Path) -> None:
+    sounds = {f"{name}/{n}.flac": b"x" for name in ("cat", "dog") for n in range(3)}
+    assert has_class_folders(write_files(tmp_path / "sounds", {**sounds, "labels.csv": "x"}))
+    mixed = {f"image/{n}.jpg": b"x" for n in range(3)} | {f"audio/{n}.flac": b"x" for n in range(3)}
+    assert not has_class_folders(write_files(tmp_path / "mixed", mixed))
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("ingest.sources.folder.os.scandir", refuse)
+    with pytest.raises(SourceError, match="cannot be listed: Permission denied"):
+        list(FolderSource(tmp_path, folder_labels=False).scan())

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shards.errors import SourceError
+from shards.errors import SettingsError, SourceError
 from shards.manifest import Manifest
+from tests.ingest.listing import contents, kinds, listed, opened, problems
 from tests.ingest.outcome import reasons, rejected, stored
 from tests.ingest.pictures import jpeg, png, write_files
 
@@ -75,7 +76,7 @@ def test_parquet_in_the_layout_of_hugging_face_is_read(tmp_path: Path, run_inges
     samples = stored(tmp_path / "out")
     assert [samples[f"hf.parquet#{n}"].fields["image"] for n in range(4)] == [png(n) for n in range(4)]
     assert [samples[f"hf.parquet#{n}"].facts["label"] for n in range(4)] == [0, 1, 2, 3]
-    assert reasons(tmp_path / "out") == {"hf.parquet#4": "missing_field"}
+    assert reasons(tmp_path / "out") == {"hf.parquet#4": "missing_file"}
 
 
 def test_bytes_of_parquet_are_found_when_paths_have_another_root(tmp_path: Path, run_ingest: Run) -> None:
@@ -107,16 +108,16 @@ def test_lists_of_captions_become_lines(raw: Path, run_ingest: Run) -> None:
 
 def test_a_column_can_be_named(raw: Path, run_ingest: Run) -> None:
     path = write_table(raw, "csv", [{"where": "one.jpg", "what": "said"}])
-    run_ingest(path, raw / "out", columns={"image": "where", "text": "what"})
+    run_ingest(path, raw / "out", columns=["image=where", "text=what"])
     assert stored(raw / "out")["table.csv#0"].fields["text"] == b"said"
 
 
 def test_a_column_that_is_not_there_is_refused_with_the_closest_name(raw: Path, run_ingest: Run) -> None:
     path = write_table(raw, "csv", ROWS)
     with pytest.raises(SourceError, match=r"Column 'file_nam' was asked for as image, .*Did you mean 'file_name'\?"):
-        run_ingest(path, raw / "out", columns={"image": "file_nam"})
-    with pytest.raises(SourceError, match=r"roles are .*Did you mean 'image'\?"):
-        run_ingest(path, raw / "out", columns={"imgae": "file_name"})
+        run_ingest(path, raw / "out", columns=["image=file_nam"])
+    with pytest.raises(SettingsError, match=r"cannot name a field.*Did you mean 'image'\?"):
+        run_ingest(path, raw / "out", columns=["Image=file_name"])
 
 
 def test_a_table_without_pictures_or_captions_is_refused_with_the_closest_name(raw: Path, run_ingest: Run) -> None:
@@ -225,10 +226,173 @@ def test_a_line_that_is_no_json_object_is_refused_with_its_number(raw: Path, run
         run_ingest(raw / "t.jsonl", raw / "out")
 
 
-@pytest.mark.parametrize("kept", [4, 100, 2000])
-def test_a_damaged_parquet_file_is_refused(tmp_path: Path, run_ingest: Run, kept: int) -> None:
+@pytest.mark.parametrize("kept", [4, 100, 5000])
+def test_a_parquet_file_that_is_cut_off_is_refused(tmp_path: Path, kept: int) -> None:
+    path = write_table(tmp_path, "parquet", [{"image": jpeg(n), "text": "t"} for n in range(20)])
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(SourceError, match=r"table\.parquet"):
+        opened(path)
+
+
+def test_damaged_bytes_in_a_parquet_file_reject_their_rows(tmp_path: Path) -> None:
     path = write_table(tmp_path, "parquet", [{"image": jpeg(n), "text": "t"} for n in range(20)])
     content = path.read_bytes()
-    path.write_bytes(content[:kept] + bytes(3000) + content[kept + 3000 :] if kept == 2000 else content[:kept])
-    with pytest.raises(SourceError, match=r"table\.parquet"):
-        run_ingest(path, tmp_path / "out")
+    path.write_bytes(content[:2000] + bytes(3000) + content[5000:])
+    assert "unreadable_file" in contents(opened(path)).values()
+
+
+def test_the_listing_of_a_parquet_file_reads_no_media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"image": {"bytes": jpeg(n), "path": f"{n}.jpg"}, "audio": b"sound", "text": "t"} for n in range(3)]
+    path = write_table(tmp_path, "parquet", rows)
+    asked: list[list[str]] = []
+    original = pq.ParquetFile.iter_batches
+
+    def watched(self: Any, *arguments: Any, columns: list[str], **options: Any) -> Any:
+        asked.append(columns)
+        return original(self, *arguments, columns=columns, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", watched)
+    assert kinds(listed(opened(path))["table.parquet#2"]) == {"image": "image", "audio": "audio", "text": "text"}
+    assert {column for columns in asked for column in columns} == {"image.path", "text"}
+
+
+def test_bytes_and_paths_may_mix_in_one_column(raw: Path) -> None:
+    rows = [
+        {"image": {"bytes": jpeg(5), "path": "gone.jpg"}},
+        {"image": {"bytes": None, "path": "one.jpg"}},
+        {"image": {"bytes": None, "path": None}},
+        {"image": None},
+    ]
+    found = contents(opened(write_table(raw, "parquet", rows)))
+    assert list(found.values()) == [{"image": jpeg(5)}, {"image": jpeg(1)}, {}, {}]
+
+
+def test_what_hugging_face_datasets_say_about_columns_is_used(tmp_path: Path) -> None:
+    features = {
+        "picture": {"_type": "Image"},
+        "talk": {"_type": "Audio"},
+        "label": {"_type": "ClassLabel", "names": ["ant", "bee"]},
+    }
+    rows = [
+        {"picture": {"bytes": jpeg(n), "path": None}, "talk": {"bytes": b"s", "path": "a.mp3"}, "label": n - 1}
+        for n in range(3)
+    ]
+    table = pa.Table.from_pylist(rows).replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    (tmp_path / "data").mkdir()
+    for number in range(2):
+        pq.write_table(table, tmp_path / f"data/train-0000{number}-of-00002.parquet")
+    source = opened(tmp_path)
+    items = listed(source)
+    assert [item.label for item in items.values()] == [None, "ant", "bee"] * 2
+    assert kinds(items["data/train-00001-of-00002.parquet#0"]) == {"audio": "audio", "image": "image"}
+    assert contents(source)["data/train-00001-of-00002.parquet#2"] == {"audio": b"s", "image": jpeg(2)}
+
+
+def test_tables_of_one_folder_must_have_the_same_columns(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist([{"image": jpeg(1), "label": 1}]), tmp_path / "0.parquet")
+    pq.write_table(pa.Table.from_pylist([{"image": jpeg(1)}]), tmp_path / "1.parquet")
+    with pytest.raises(SourceError, match=r"1\.parquet has no column label"):
+        listed(opened(tmp_path))
+
+
+def test_columns_are_taken_for_fields_by_name_and_by_what_they_hold(tmp_path: Path) -> None:
+    row = {"rgb": "a.jpg", "depth_mm": "d.png", "seg": "s.png", "video": "yes", "left": "l.png", "right_path": "r.png"}
+    source = opened(write_table(tmp_path, "jsonl", [row]))
+    columns = {rule.field: (rule.found, rule.kind) for rule in source.understanding.rules}
+    assert columns == {
+        "image": ("column 'rgb'", "image"),
+        "depth": ("column 'depth_mm'", "raster"),
+        "segmentation": ("column 'seg'", "ids"),
+        "left": ("column 'left'", "image"),
+        "right": ("column 'right_path'", "image"),
+    }
+    assert source.understanding.notes == ("kept as metadata: video",)
+
+
+def test_files_of_any_kind_may_share_a_column(raw: Path) -> None:
+    write_files(raw, {"a.wav": b"w", "b.MP4": b"v", "c.ply": b"p", "d.pdf": b"d"})
+    rows = [{"file": name} for name in ("one.jpg", "a.wav", "b.MP4", "c.ply", "d.pdf", "https://host/x.flac?sig=1")]
+    items = listed(opened(write_table(raw, "csv", rows)))
+    assert [kinds(item) for item in items.values()] == [
+        {"image": "image"},
+        {"audio": "audio"},
+        {"video": "video"},
+        {"points": "points"},
+        {},
+        {"audio": "audio"},
+    ]
+    assert problems(items) == {"table.csv#4": "unknown_format"}
+
+
+def test_any_field_can_be_named_with_its_kind(raw: Path) -> None:
+    write_files(raw, {"s.dat": b"s", "d.png": b"d"})
+    path = write_table(
+        raw, "jsonl", [{"p": "one.jpg", "s": "s.dat", "d": "d.png", "q": "why?", "c": ["x", "y"], "e": "z"}]
+    )
+    rules = ["picture=p", "tts:audio=s", "depth=d", "question:text=q", "text=c", "text=e"]
+    source = opened(path, columns=rules)
+    assert kinds(listed(source)["table.jsonl#0"]) == {
+        "picture": "image",
+        "tts": "audio",
+        "depth": "raster",
+        "question": "text",
+        "text": "text",
+    }
+    assert contents(source)["table.jsonl#0"]["text"] == b"x\ny\nz"
+
+
+@pytest.mark.parametrize(
+    "rule, message",
+    [
+        ("thing=caption", "Write --column thing:KIND=caption"),
+        ("thing:sound=caption", "there is no kind 'sound'"),
+        ("label:image=label", "has no kind"),
+        ("license=license", "write --column licence=license"),
+        ("metadata=width", "columns without a role become metadata"),
+        ("caption", "write NAME"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused_with_what_to_do(raw: Path, rule: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        opened(write_table(raw, "csv", ROWS), columns=[rule])
+
+
+def test_two_columns_for_one_field_are_refused(raw: Path) -> None:
+    with pytest.raises(SourceError, match="'file_name' is image already"):
+        opened(write_table(raw, "csv", ROWS), columns=["image=file_name", "image=caption"])
+
+
+def test_times_cut_video_and_sound_and_make_the_pieces_a_group(raw: Path) -> None:
+    write_files(raw, {"v.mp4": b"v", "v.wav": b"w"})
+    rows = [
+        {"video": "v.mp4", "audio": "v.wav", "text": "t", "start": start, "end": end}
+        for start, end in ((0, 1.5), (1.5, 4))
+    ]
+    items = listed(opened(write_table(raw, "csv", rows)))
+    second = items["table.csv#1"]
+    assert [(part.field, part.start_s, part.end_s) for part in second.parts] == [
+        ("video", 1.5, 4.0),
+        ("audio", 1.5, 4.0),
+        ("text", None, None),
+    ]
+    assert [(item.group, item.place) for item in items.values()] == [("v.mp4", 0), ("v.mp4", 1500)]
+
+
+@pytest.mark.parametrize("start, end", [("2", "1"), ("1", "1"), ("-1", "3"), ("soon", "3"), ("0", "nan"), ("0", "inf")])
+def test_times_that_are_none_reject_their_row(raw: Path, start: str, end: str) -> None:
+    write_files(raw, {"v.mp4": b"v"})
+    items = listed(opened(write_table(raw, "csv", [{"video": "v.mp4", "start": start, "end": end}])))
+    assert problems(items) == {"table.csv#0": "too_short"}
+
+
+def test_groups_and_places_come_from_their_columns(raw: Path) -> None:
+    rows = [{"image": "one.jpg", "drive": "d1", "frame": 7}, {"image": "one.jpg", "drive": "", "frame": "x"}]
+    items = listed(opened(write_table(raw, "jsonl", rows), columns=["group=drive", "place=frame"]))
+    assert [(item.group, item.place) for item in items.values()] == [("d1", 7), ("", -1)]
+
+
+def test_times_of_pictures_are_metadata(raw: Path) -> None:
+    items = listed(opened(write_table(raw, "jsonl", [{"image": "one.jpg", "start": 3}])))
+    assert items["table.jsonl#0"].columns == {"start": 3}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from shards.errors import CorruptShardError
+from shards.errors import CorruptShardError, SourceError
 from shards.manifest import Manifest
+from tests.ingest.listing import contents, kinds, listed, opened
 from tests.ingest.outcome import reasons, stored
 from tests.ingest.pictures import encoded, jpeg, pixels, png
 
@@ -32,13 +33,13 @@ def test_members_that_share_a_key_are_one_sample(tmp_path: Path, run_ingest: Run
         ("x/b.tif", encoded(pixels(2), "TIFF")),
     ]
     tar(tmp_path / "raw/0.tar", members)
-    tar(tmp_path / "raw/1.tar", [("a.jpg", jpeg(3)), ("c.flac", b"unknown")])
+    tar(tmp_path / "raw/1.tar", [("a.jpg", jpeg(3)), ("c.xml", b"unknown")])
     manifest = run_ingest(tmp_path / "raw", tmp_path / "out")
     samples = stored(tmp_path / "out")
     assert samples["0.tar#a"].fields == {"image": jpeg(1), "text": b"one", "label": b"5", "metadata": b'{"n": 1}'}
     assert samples["0.tar#x/b"].facts["image.format"] == "png"
     assert samples["1.tar#a"].fields["image"] == jpeg(3)
-    assert manifest.ignored == {".flac": 1}
+    assert manifest.ignored == {".xml": 1}
 
 
 def test_a_single_tar_is_a_source(tmp_path: Path, run_ingest: Run) -> None:
@@ -68,3 +69,35 @@ def test_a_damaged_tar_is_refused_by_name(tmp_path: Path, run_ingest: Run) -> No
     with pytest.raises(CorruptShardError, match=r"0\.tar is truncated"):
         run_ingest(tmp_path / "raw", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_members_name_their_fields_and_sidecars_become_columns(tmp_path: Path) -> None:
+    members = [("a.left.jpg", b"l"), ("a.right.jpg", b"r"), ("a.depth.png", b"d"), ("a.mp4", b"v"), ("a.flac", b"s")]
+    members += [("a.json", b'{"n": 1, "caption": "c"}'), ("a.frame-00.jpg", b"f"), ("b.json", b"{}")]
+    source = opened(tar(tmp_path / "t.tar", members))
+    items = listed(source)
+    assert kinds(items["t.tar#a"]) == {
+        "text": "text",
+        "left": "image",
+        "right": "image",
+        "depth": "raster",
+        "video": "video",
+        "audio": "audio",
+    }
+    assert items["t.tar#a"].columns == {"n": 1}
+    assert contents(source)["t.tar#a"]["left"] == b"l"
+    assert source.ignored[".frame-00.jpg"] == 1 and source.ignored[".json without a file beside it"] == 1
+
+
+def test_rules_work_on_members(tmp_path: Path) -> None:
+    source = opened(
+        tar(tmp_path / "t.tar", [("1_rgb.jpg", b"i"), ("1_d.png", b"d")]), fields=["image=_rgb.jpg", "depth=_d.png"]
+    )
+    assert kinds(listed(source)["t.tar#1"]) == {"image": "image", "depth": "raster"}
+
+
+@pytest.mark.parametrize("name", ["t.tar.gz", "t.tgz", "t.tar.zst", "T.TAR.GZ"])
+def test_tars_that_are_packed_as_a_whole_are_refused_with_what_to_do(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"packed as a whole.*Unpack it"):
+        opened(tmp_path / name)
