@@ -14,9 +14,9 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from ingest.cluster import Cluster
 from ingest.executor import DaskExecutor
 from ingest.progress import Reporter
-from ingest.run import Cluster
 from ingest.teachers import Teacher, build_teacher, teacher_settings
 from pipelines.randomness import hash_key
 from pipelines.transforms.image import ImageDecodeError, decode_image, render

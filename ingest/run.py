@@ -1,34 +1,29 @@
-"""The chain of an ingest: scan, plan, shard tasks, seal. Every arrow is durable, so a killed run goes on where it was."""
+"""The chain of an ingest: scan, survey, plan, shard tasks, seal. Every arrow is durable, so a killed run goes on where it was."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from ingest.executor import DaskExecutor
+from ingest.cluster import Cluster
+from ingest.containment.client import survey_contained, write_contained
+from ingest.contents import Contents, settle
+from ingest.executor import DaskExecutor, worker_threads
 from ingest.items import RawItem
-from ingest.plan import Plan, make_plan
+from ingest.plan import Plan, make_plan, without_doubles
 from ingest.plan_file import PLAN, commit_plan, require_same_plan
 from ingest.progress import Reporter
 from ingest.settings import IngestSettings
-from ingest.shard_task import write_shard
 from ingest.sources import Source
 from ingest.sources.folder import FolderSource
+from ingest.survey import commit_listing, needs_survey, read_contents, surveyed_chunks
 from shards.errors import PlanMismatchError, SourceError
 from shards.manifest import MANIFEST, Manifest, Origin, load_manifest, seal
 from shards.receipt import Receipt, committed_shards, read_receipt
 from shards.storage import make_folder, printable
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """Where shard tasks run: an embedded cluster of `workers` tasks at a time, or a running scheduler."""
-
-    workers: int
-    scheduler: str | None = None
 
 
 def ingest(source: Source, dataset: Path, settings: IngestSettings, *, cluster: Cluster, console: Console) -> Manifest:
@@ -41,7 +36,11 @@ def ingest(source: Source, dataset: Path, settings: IngestSettings, *, cluster: 
     """
     _require_outside(dataset, source)
     with Reporter(console, "Scanning", None) as reporter:
-        plan = make_plan(_counted(source.scan(), reporter), settings)
+        listing = list(without_doubles(_counted(source.scan(), reporter)))
+    contents: Contents = {}
+    if needs_survey(listing, settings):
+        contents = _survey(dataset, listing, settings, source.root.resolve(), cluster, console)
+    plan = make_plan(settle(listing, contents, settings), settings)
     if (dataset / MANIFEST).exists():
         return _finished(dataset, plan)
     make_folder(dataset)
@@ -64,6 +63,24 @@ def _counted(items: Iterator[RawItem], reporter: Reporter) -> Iterator[RawItem]:
         yield item
 
 
+def _survey(
+    dataset: Path,
+    listing: list[RawItem],
+    settings: IngestSettings,
+    source_root: Path,
+    cluster: Cluster,
+    console: Console,
+) -> Contents:
+    """Find out what the plan has to know about the content of the files, as far as that is not known yet."""
+    make_folder(dataset)
+    num_chunks = commit_listing(dataset, listing, settings)
+    missing = sorted(set(range(num_chunks)) - surveyed_chunks(dataset))
+    with Reporter(console, "Surveying", len(listing)) as reporter:
+        for items in _run(survey_contained, dataset, missing, source_root, cluster):
+            reporter.advance(items)
+    return read_contents(dataset, num_chunks)
+
+
 def _finished(dataset: Path, plan: Plan) -> Manifest:
     manifest = load_manifest(dataset)
     if manifest.plan_id != plan.plan_id:
@@ -81,11 +98,21 @@ def _write_missing(dataset: Path, plan: Plan, source_root: Path, cluster: Cluste
     missing = [shard for shard in range(plan.num_shards) if shard not in done]
     with Reporter(console, "Ingesting", len(plan.items)) as reporter:
         reporter.resume_at(sum(_size(read_receipt(dataset, shard)) for shard in done))
-        if not missing:
-            return
-        with DaskExecutor(workers=min(cluster.workers, len(missing)), scheduler=cluster.scheduler) as executor:
-            for receipt in executor.run(write_shard, ((dataset.resolve(), shard, source_root) for shard in missing)):
-                reporter.advance(_size(receipt), sum(receipt.rejects.values()))
+        for receipt in _run(write_contained, dataset, missing, source_root, cluster):
+            reporter.advance(_size(receipt), sum(receipt.rejects.values()))
+
+
+def _run(
+    task: Callable[[Path, int, Path], Any], dataset: Path, numbers: Iterable[int], source_root: Path, cluster: Cluster
+) -> Iterator[Any]:
+    """Run a task for every number and yield the results as they come."""
+    arguments = [(dataset.resolve(), number, source_root) for number in numbers]
+    if not arguments:
+        return
+    with DaskExecutor(
+        workers=min(cluster.workers, len(arguments)), scheduler=cluster.scheduler, embedded=worker_threads
+    ) as executor:
+        yield from executor.run(task, arguments)
 
 
 def _size(receipt: Receipt) -> int:
@@ -96,9 +123,10 @@ def origin_of(source: Source, plan: Plan) -> Origin:
     """Return what the manifest says about where a dataset comes from."""
     return Origin(
         plan_id=plan.plan_id,
-        source=printable(source.describe()),
+        source=printable(source.understanding.sentence),
         settings=plan.settings.to_json(),
         software=plan.software,
+        fields=plan.fields,
         classes=plan.classes,
         num_items=len(plan.items),
         num_shards=plan.num_shards,

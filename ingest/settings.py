@@ -110,7 +110,9 @@ class VideoSettings:
             if value is not None and not 0 < value < float("inf"):
                 raise SettingsError(f"{option} {value}: give a length in seconds, more than 0.")
         if self.clip_stride is not None and self.clip_seconds is None:
-            raise SettingsError(f"--clip-stride {self.clip_stride} says how far apart clips start; give --clip-seconds too.")
+            raise SettingsError(
+                f"--clip-stride {self.clip_stride} says how far apart clips start; give --clip-seconds too."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +127,9 @@ class AudioSettings:
 
     def __post_init__(self) -> None:
         if not 4000 <= self.rate <= 192_000:
-            raise SettingsError(f"--audio-rate {self.rate}: give samples per second, from 4000 to 192000.")
+            raise SettingsError(f"audio.rate={self.rate}: give samples per second, from 4000 to 192000.")
         if not 8 <= self.mel_bins <= 512:
-            raise SettingsError(f"--mel-bins {self.mel_bins}: choose between 8 and 512.")
+            raise SettingsError(f"audio.mel_bins={self.mel_bins}: choose between 8 and 512.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,7 @@ class PointSettings:
 
     def __post_init__(self) -> None:
         if self.mesh_points < 1:
-            raise SettingsError(f"--mesh-points {self.mesh_points}: draw at least one point from a mesh.")
+            raise SettingsError(f"points.mesh_points={self.mesh_points}: draw at least one point from a mesh.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,37 @@ class Splits:
             raise SettingsError("--split: the shares add up to 1 or more, which leaves nothing for train.")
 
 
+def parse_share(text: str) -> tuple[str, float]:
+    """Read the share of a split, as in `val=0.1`.
+
+    Raises:
+        SettingsError: It is not of that form.
+    """
+    name, _, share = text.partition("=")
+    try:
+        return name.strip(), float(share)
+    except ValueError:
+        raise SettingsError(f"--split {text}: write NAME=SHARE, as in val=0.1.") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchSettings:
+    """How media is fetched over the network.
+
+    Args:
+        allow_private_addresses: Also fetch from loopback and private addresses. Those of the machine's own link (where
+            clouds keep their credentials), multicast and reserved ones are refused in any case.
+        timeout_s: Longest wait for a connection, or for more bytes; a whole file may take ten times as long.
+        retries: How often a fetch is tried again that failed for a reason that may pass.
+        redirects: Most redirects that are followed; every one is checked like the first address.
+    """
+
+    allow_private_addresses: bool = False
+    timeout_s: float = 30.0
+    retries: int = 3
+    redirects: int = 5
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestSettings:
     """How raw items become samples.
@@ -223,6 +256,7 @@ class IngestSettings:
     points: PointSettings = field(default_factory=PointSettings)
     filters: Filters = field(default_factory=Filters)
     splits: Splits = field(default_factory=Splits)
+    fetch: FetchSettings = field(default_factory=FetchSettings)
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -255,6 +289,7 @@ class IngestSettings:
                     shares=tuple((name, share) for name, share in data["splits"]["shares"]),
                     by=SplitBy(data["splits"]["by"]),
                 ),
+                "fetch": FetchSettings(**data["fetch"]),
                 "limits": Limits(**data["limits"]),
             }
         )

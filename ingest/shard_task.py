@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ingest.containment.job import Encoded, Job
 from ingest.encode import encode_item
 from ingest.plan import PlannedItem
 from ingest.plan_file import PLAN, PlanHeader, read_plan_header, read_planned_items
@@ -33,7 +34,7 @@ class ShardJob:
         self._shard = shard
         self._header: PlanHeader = read_plan_header(dataset)
         self._planned: list[PlannedItem] = list(read_planned_items(dataset / PLAN, shard))
-        self._raw = RawBytes(source_root, self._planned, self._header.settings.limits)
+        self._raw = RawBytes(source_root, self._planned, self._header.settings.limits, self._header.settings.fetch)
 
     def __len__(self) -> int:
         return len(self._planned)
@@ -74,10 +75,11 @@ class ShardJob:
 def write_shard(dataset: Path, shard: int, source_root: Path) -> Receipt:
     """Write a shard in this process, where a decoder that crashes takes everything with it; see ShardJob for the errors."""
     job = ShardJob(dataset, shard, source_root)
-    return job.write(_outcomes(job))
+    return job.write(outcomes(job))
 
 
-def _outcomes(job: ShardJob) -> Iterator[EncodedItem | Rejection]:
+def outcomes(job: Job[Encoded, object]) -> Iterator[Encoded | Rejection]:
+    """Yield what becomes of the items of a task, encoded in this process."""
     for place in range(len(job)):
         try:
             yield job.encode(place)

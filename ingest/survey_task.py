@@ -27,7 +27,7 @@ class SurveyJob:
         self._chunk = chunk
         self._settings = IngestSettings.from_json(json.loads(read_metadata(path)["settings"]))
         self._planned = list(read_planned_items(path, chunk))
-        self._raw = RawBytes(source_root, self._planned, self._settings.limits)
+        self._raw = RawBytes(source_root, self._planned, self._settings.limits, self._settings.fetch)
 
     def __len__(self) -> int:
         return len(self._planned)

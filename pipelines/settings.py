@@ -10,6 +10,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from shards.errors import SettingsError, did_you_mean
@@ -102,6 +103,8 @@ def _reader(kind: Any) -> Callable[[str], Any]:  # noqa: ANN401 - types are valu
     simple: dict[Any, Callable[[str], Any]] = {int: int, float: _finite, str: str, bool: _truth, type(None): _nothing}
     if kind in simple:
         return simple[kind]
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return lambda text: _one_of(text, arguments)
@@ -157,6 +160,8 @@ def _describe(kind: Any) -> str:  # noqa: ANN401 - types are values here
     if kind in words:
         return words[kind]
     origin, arguments = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "one of " + ", ".join(str(member.value) for member in kind)
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
     if origin is tuple and Ellipsis not in arguments:

@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,9 +11,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from ingest.run import Cluster, ingest
+from ingest.cluster import Cluster
+from ingest.run import ingest
 from ingest.settings import IngestSettings
+from ingest.shard_task import outcomes, write_shard
 from ingest.sources.detect import FolderLabels, open_source
+from ingest.survey_task import SurveyJob
 from shards.manifest import Manifest
 from tests.ingest.pictures import captioned_folder
 
@@ -24,7 +27,7 @@ ONE_WORKER = Cluster(workers=1)
 class InProcess:
     """Stands in for the Dask executor: runs tasks here, one after the other."""
 
-    def __init__(self, *, workers: int, scheduler: str | None) -> None:
+    def __init__(self, **options: Any) -> None:
         pass
 
     def run(self, task: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
@@ -40,15 +43,35 @@ class InProcess:
         pass
 
 
+def survey_here(dataset: Path, chunk: int, source_root: Path) -> int:
+    """Do a task of a survey in this process."""
+    job = SurveyJob(dataset, chunk, source_root)
+    return job.write(outcomes(job))
+
+
 def ingest_here(
-    source: Path, dataset: Path, *, columns: dict[str, str] | None = None, root: Path | None = None, **settings: Any
+    source: Path | str,
+    dataset: Path,
+    *,
+    columns: Sequence[str] = (),
+    fields: Sequence[str] = (),
+    root: Path | None = None,
+    **settings: Any,
 ) -> Manifest:
     """Run the whole chain of an ingest in this process."""
     labels = FolderLabels(settings.pop("labels", "auto"))
-    opened = open_source(source, columns=columns or {}, root=root, labels=labels)
+    chosen = IngestSettings(**settings)
+    opened = open_source(str(source), columns=columns, fields=fields, root=root, labels=labels)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ingest.run.DaskExecutor", InProcess)
-        return ingest(opened, dataset, IngestSettings(**settings), cluster=ONE_WORKER, console=silent())
+        _stay_in_process(patch)
+        return ingest(opened, dataset, chosen, cluster=ONE_WORKER, console=silent())
+
+
+def _stay_in_process(patch: pytest.MonkeyPatch) -> None:
+    """Run tasks here, and decode here as well: for tests of what becomes of items, not of what contains them."""
+    patch.setattr("ingest.run.DaskExecutor", InProcess)
+    patch.setattr("ingest.run.write_contained", write_shard)
+    patch.setattr("ingest.run.survey_contained", survey_here)
 
 
 def silent() -> Console:
@@ -70,7 +93,7 @@ def run_ingest() -> Callable[..., Manifest]:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes every ingest and precompute of the test run its tasks in this process."""
-    monkeypatch.setattr("ingest.run.DaskExecutor", InProcess)
+    _stay_in_process(monkeypatch)
     monkeypatch.setattr("ingest.precompute.DaskExecutor", InProcess)
 
 
