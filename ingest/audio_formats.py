@@ -46,47 +46,55 @@ _CAF = Container(name="CAF", demuxer="caf", has_soundfile=True)
 _OGG = Container(name="Ogg", demuxer="ogg", has_soundfile=True)
 _MP3 = Container(name="MP3", demuxer="mp3", has_soundfile=True)
 _AAC = Container(name="AAC", demuxer="aac")
-_MATROSKA = Container(name="Matroska", demuxer="matroska")
-
-_STARTS: tuple[tuple[int, bytes, Container], ...] = (
-    (8, b"WAVE", _WAV),
-    (8, b"AVI ", Container(name="AVI", demuxer="avi")),
-    (0, b"riff\x2e\x91\xcf\x11", _W64),
-    (8, b"AIFF", _AIFF),
-    (8, b"AIFC", _AIFF),
-    (0, b".snd", _AU),
-    (0, b"caff", _CAF),
-    (0, b"fLaC", Container(name="FLAC", demuxer="flac", has_soundfile=True)),
-    (0, _OGG_PAGE, _OGG),
-    (4, b"ftyp", Container(name="MP4", demuxer="mov")),
-    (4, b"moov", Container(name="QuickTime", demuxer="mov")),
-    (4, b"mdat", Container(name="QuickTime", demuxer="mov")),
-    (4, b"wide", Container(name="QuickTime", demuxer="mov")),
-    (4, b"free", Container(name="MP4", demuxer="mov")),
-    (4, b"styp", Container(name="MP4", demuxer="mov")),
-    (0, b"\x1aE\xdf\xa3", _MATROSKA),
-    (0, b"#!AMR", Container(name="AMR", demuxer="amr")),
-    (0, b"0&\xb2u\x8ef\xcf\x11", Container(name="WMA", demuxer="asf")),
-    (0, b"FLV\x01", Container(name="FLV", demuxer="flv")),
-    (0, b"\x0bw", Container(name="AC-3", demuxer="ac3")),
-    (0, b"\x7f\xfe\x80\x01", Container(name="DTS", demuxer="dts")),
-    (0, b"wvpk", Container(name="WavPack", demuxer="wv")),
-    (0, b"MAC ", Container(name="Monkey's Audio", demuxer="ape")),
-    (0, b"TTA1", Container(name="TTA", demuxer="tta")),
-    (188, b"G", Container(name="MPEG transport stream", demuxer="mpegts")),
-    (0, b"\x00\x00\x01\xba", Container(name="MPEG program stream", demuxer="mpeg")),
+_TRANSPORT_MARKS = (((0, b"G"), (188, b"G")), ((4, b"G"), (196, b"G")))
+_MP4_BOXES = (
+    b"ftyp",
+    b"moov",
+    b"mdat",
+    b"free",
+    b"skip",
+    b"wide",
+    b"pnot",
+    b"uuid",
+    b"styp",
+    b"sidx",
+    b"moof",
+    b"meta",
 )
-_OUTER_STARTS = {_WAV: (b"RIFF", b"RIFX", b"RF64", b"BW64"), _AIFF: (b"FORM",)}
+
+_Marks = tuple[tuple[int, bytes], ...]
+_SIGNATURES: tuple[tuple[Container, _Marks], ...] = (
+    *((_WAV, ((0, outer), (8, b"WAVE"))) for outer in (b"RIFF", b"RIFX", b"RF64", b"BW64")),
+    *((_AIFF, ((0, b"FORM"), (8, inner))) for inner in (b"AIFF", b"AIFC")),
+    (Container(name="AVI", demuxer="avi"), ((0, b"RIFF"), (8, b"AVI"))),
+    (_W64, ((0, b"riff\x2e\x91\xcf\x11"),)),
+    (_AU, ((0, b".snd"),)),
+    (_CAF, ((0, b"caff"),)),
+    (Container(name="FLAC", demuxer="flac", has_soundfile=True), ((0, b"fLaC"),)),
+    (_OGG, ((0, _OGG_PAGE),)),
+    *((Container(name="MP4", demuxer="mov"), ((4, box),)) for box in _MP4_BOXES),
+    (Container(name="Matroska", demuxer="matroska"), ((0, b"\x1aE\xdf\xa3"),)),
+    (Container(name="AMR", demuxer="amr"), ((0, b"#!AMR"),)),
+    (Container(name="WMA", demuxer="asf"), ((0, b"0&\xb2u\x8ef\xcf\x11"),)),
+    (Container(name="FLV", demuxer="flv"), ((0, b"FLV\x01"),)),
+    (Container(name="AC-3", demuxer="ac3"), ((0, b"\x0bw"),)),
+    (Container(name="DTS", demuxer="dts"), ((0, b"\x7f\xfe\x80\x01"),)),
+    (Container(name="WavPack", demuxer="wv"), ((0, b"wvpk"),)),
+    (Container(name="Monkey's Audio", demuxer="ape"), ((0, b"MAC "),)),
+    (Container(name="TTA", demuxer="tta"), ((0, b"TTA1"),)),
+    (Container(name="MPEG program stream", demuxer="mpeg"), ((0, b"\x00\x00\x01\xba"),)),
+    *((Container(name="MPEG transport stream", demuxer="mpegts"), marks) for marks in _TRANSPORT_MARKS),
+)
+"""Kinds of files and the bytes, each at its offset, that all must be there."""
 SNIFFED_BYTES = 1 << 20
 """How much of a file `sniff` wants to see: pictures in ID3 tags are large."""
 
 
 def sniff(data: bytes) -> Container | None:
     """Tell from the first bytes what kind of file this is, or None for none that may hold sound."""
-    for offset, start, container in _STARTS:
-        is_framed = data.startswith(_OUTER_STARTS.get(container, b""))
-        if data[offset : offset + len(start)] == start and is_framed:
-            return None if container.demuxer == "mpegts" and not data.startswith(b"G") else container
+    for container, marks in _SIGNATURES:
+        if all(data.startswith(mark, offset) for offset, mark in marks):
+            return container
     return _sniff_mpeg(_after_id3(data).lstrip(b"\x00"))
 
 
