@@ -11,7 +11,7 @@ from ingest.containment.endings import Broken, Done, Ending, Failed
 from ingest.containment.errors import ATTEMPTS, DecoderLostError, UnforeseenError
 from ingest.containment.order import Order
 from ingest.containment.server_process import ServerProcess
-from shards.receipt import Receipt
+from shards.receipt import Receipt, read_receipt, receipt_path
 
 _DYING_S = 0.5
 """How long after its sockets a killed process may still count as running."""
@@ -112,6 +112,8 @@ def write_contained(dataset: Path, shard: int, source_root: Path) -> Receipt:
         StorageError: The output cannot be written.
         SourceError: The machine cannot read the source at all.
     """
+    if receipt_path(dataset, shard).exists():
+        return read_receipt(dataset, shard)  # another command was faster
     receipt: Receipt = _SERVER.do(Order(opener=_SHARDS, dataset=dataset, number=shard, source_root=source_root))
     return receipt
 

@@ -57,6 +57,11 @@ class RunningCluster:
                 start_new_session=True,
             )
 
+    def replace_worker(self, number: int) -> None:
+        """Kill a worker and start another one."""
+        kill(self.workers.pop(number))
+        self.start_worker()
+
     def kill_scheduler(self) -> None:
         """Kill the scheduler; its workers end by themselves."""
         assert self.scheduler is not None

@@ -18,6 +18,13 @@ def test_an_ingest_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path:
 
 
 @pytest.mark.slow
+def test_an_ingest_whose_decoders_workers_and_scheduler_are_killed_ends_as_if_they_had_not_been(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source", 1200)
+    summary = campaign(tmp_path, source=source, kills=6, seed=3, targets=["client", "decoder", "worker", "scheduler"])
+    assert summary.kills == 6
+
+
+@pytest.mark.slow
 def test_ctrl_c_stops_with_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
     source, dataset, log = make_source(tmp_path / "source", 2000), tmp_path / "dataset", tmp_path / "log.txt"
     process = start(source, dataset, log=log)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.containment.client import DecoderServer
+from ingest.containment.client import DecoderServer, write_contained
 from ingest.containment.errors import DecoderLostError, UnforeseenError
 from ingest.containment.order import Order
 from shards.errors import SourceError, StorageError
-from shards.receipt import Receipt
-from tests.ingest.containment.fakes import OPENER
+from shards.receipt import Receipt, commit_receipt
+from tests.ingest.containment.fakes import OPENER, FakeJob
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -205,6 +205,12 @@ def test_nothing_outlives_a_server_that_is_stopped_and_its_orders_are_given_up(
     wait_until(lambda: not alive(sleeper))
 
 
+def test_a_shard_that_has_its_receipt_is_not_written_again(tmp_path: Path) -> None:
+    receipt = FakeJob(tmp_path, 0, ["sound"]).write(iter([]))
+    commit_receipt(tmp_path, receipt)
+    assert write_contained(tmp_path, 0, tmp_path / "nowhere") == receipt
+
+
 def test_asking_for_a_shard_imports_no_decoder() -> None:
     program = (
         "import sys, ingest.containment.client; "
@@ -217,7 +223,7 @@ def test_asking_for_a_shard_imports_no_decoder() -> None:
 def test_nothing_outlives_a_client_that_is_killed(tmp_path: Path) -> None:
     deeds = order(tmp_path, ["segfault", "leave a sleeper"])
     program = (
-        "from pathlib import Path; from ingest.containment.client import DecoderServer; "
+        "from pathlib import Path; from ingest.containment.client import DecoderServer, write_contained; "
         "from ingest.containment.order import Order; "
         f"folder = Path({str(tmp_path)!r}); server = DecoderServer({OPENER!r}); "
         "server.do(Order(opener={OPENER!r}, dataset=folder, number=0, source_root=folder))".replace(
