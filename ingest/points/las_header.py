@@ -87,7 +87,9 @@ def _check_compression(data: bytes, start: int, record: bytes, count: int, point
         table, chunks = _chunk_table(data, start, count)
         if compressor == _IN_LAYERS:
             layers = sum(size if kind == _EXTRA_BYTES else _LAYERS.get(kind, 0) for kind, size in kinds)
-            _check_layers(data, start + 8, table, chunks, heading=point_bytes + 4, layers=layers)
+            held = _check_layers(data, start + 8, table, chunks=chunks, point_bytes=point_bytes, layers=layers)
+            if held != count:
+                raise corrupt(f"{count} points are claimed, the chunks hold {held}")
 
 
 def _chunk_table(data: bytes, start: int, count: int) -> tuple[int, int]:
@@ -104,10 +106,17 @@ def _chunk_table(data: bytes, start: int, count: int) -> tuple[int, int]:
     return table, chunks
 
 
-def _check_layers(data: bytes, place: int, end: int, chunks: int, *, heading: int, layers: int) -> None:
-    """Compare the sizes of the layers of every chunk, which follow its first point and its length, with what is there."""
+def _check_layers(data: bytes, place: int, end: int, *, chunks: int, point_bytes: int, layers: int) -> int:
+    """Return how many points the chunks hold.
+
+    A chunk is its first point, the number of its points, the sizes of its layers, and the layers. The sizes are compared with
+    what is there; a decoder that goes on after the last chunk takes anything for sizes, so the numbers matter as much.
+    """
+    points = 0
     for _ in range(chunks):
-        place += heading
-        require_bytes(place + 4 * layers, end, what="the sizes of a chunk's layers")
-        place += 4 * layers + sum(struct.unpack_from(f"<{layers}I", data, place))
+        sizes = place + point_bytes + 4
+        require_bytes(sizes + 4 * layers, end, what="the sizes of a chunk's layers")
+        points += struct.unpack_from("<I", data, place + point_bytes)[0]
+        place = sizes + 4 * layers + sum(struct.unpack_from(f"<{layers}I", data, sizes))
         require_bytes(place, end, what="the layers of a chunk")
+    return points

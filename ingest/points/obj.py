@@ -52,6 +52,8 @@ def _columns(vertices: list[bytes], limits: Limits) -> dict[str, Column]:
         raise corrupt(f"the first vertex has {width} numbers; it may have {', '.join(map(str, _NAMES))}")
     require_storable(len(vertices), width, limits)
     rows = parse_rows(b"\n".join(vertices), delimiter=b" ", columns=width) if vertices else np.empty((0, 3))
+    if len(rows) != len(vertices):
+        raise corrupt(f"{len(vertices) - len(rows)} vertices have no numbers")
     columns = named_columns(zip(_NAMES[width], rows.T, strict=True))
     return {name: values for name, values in columns.items() if name != "weight"}
 

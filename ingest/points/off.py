@@ -72,6 +72,8 @@ def _vertices(lines: list[bytes], limits: Limits, *, has_normals: bool) -> dict[
     if width < 3:
         raise corrupt(f"a vertex has {width} numbers")
     rows = parse_rows(b"\n".join(lines), delimiter=b" ", columns=width) if lines else np.empty((0, 3))
+    if len(rows) != len(lines):
+        raise corrupt(f"{len(lines) - len(rows)} vertices have no numbers")
     return named_columns(zip(names, rows.T, strict=False))
 
 

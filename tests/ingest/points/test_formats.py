@@ -240,7 +240,15 @@ def test_obj_without_faces_keeps_all_vertices_and_their_colours() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["v 1 2\n", "v 1 2 3\nv 1 2\n", "v 0 0 0\nf 1 1 0\n", "v 0 0 0\nf 1 /1 1\n", "v 0 0 0\nf 1 1 9\n"]
+    "text",
+    [
+        "v 1 2\n",
+        "v 1 2 3\nv 1 2\n",
+        "v 0 0 0\nv \nf 1 1 2\n",
+        "v 0 0 0\nf 1 1 0\n",
+        "v 0 0 0\nf 1 /1 1\n",
+        "v 0 0 0\nf 1 1 9\n",
+    ],
 )
 def test_obj_with_a_fault_is_refused(text: str) -> None:
     assert refused(text.encode(), "a.obj") is RejectReason.CORRUPT_POINTS
@@ -390,6 +398,11 @@ def test_laz_with_a_wrong_number_of_chunks_is_refused_before_it_is_believed() ->
     (table,) = struct.unpack_from("<q", data, start)
     damaged = data[: table + 4] + struct.pack("<I", 4_000_000_000) + data[table + 8 :]
     assert refused(damaged, "a.laz") is RejectReason.CORRUPT_POINTS
+
+
+def test_laz_with_more_points_than_its_chunks_hold_is_refused_before_it_is_believed() -> None:
+    data = clouds.las(PLACES, compressed=True, point_format=6, version="1.4")
+    assert refused(data[:247] + struct.pack("<Q", 5000) + data[255:], "a.laz") is RejectReason.CORRUPT_POINTS
 
 
 def test_laz_with_a_layer_larger_than_the_file_is_refused_before_it_is_believed() -> None:
