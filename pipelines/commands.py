@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pipelines.inspect.examined import Examined
     from shards.dataset import Dataset
 
 app = typer.Typer()
@@ -20,28 +21,50 @@ _TOP_CLASSES = 20
 
 @app.command()
 def inspect(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset folder.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Folder for the contact sheet; by default DATASET/inspect.")] = None,
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET", help="The dataset folder, or one split of it, as in photos:val.", show_default=False
+        ),
+    ],
+    html: Annotated[
+        bool, typer.Option("--html", help="Write a page to look at samples of every kind in the browser.")
+    ] = False,
+    samples: Annotated[int, typer.Option(help="Samples that the page shows.", min=1, max=400)] = 48,
+    out: Annotated[Path | None, typer.Option(help="Folder to write into; by default DATASET/inspect.")] = None,
 ) -> None:
-    """Show what a dataset holds: counts, sizes, resolutions, classes, rejects with examples, and a contact sheet.
+    """Show what a dataset holds: counts, spreads, classes, splits, rejects with examples, and a contact sheet.
 
-    Example: maskloom inspect data/photos
+    With --html it also writes index.html: pictures, frames, sounds to play, point clouds to turn, captions,
+    distributions and rejects on one page that needs nothing from outside.
+
+    \b
+    Examples:
+      maskloom inspect data/photos
+      maskloom inspect data/clips:val --html --samples 100
     """
-    from pipelines.inspect import write_contact_sheet
     from shards.dataset import Dataset
-    from shards.storage import storage_errors
 
     opened = Dataset.open(dataset)
     _print_counts(opened)
     _print_rejects(opened)
-    if opened.num_samples == 0:
-        return
-    _print_distributions(opened)
-    _print_targets(opened)
-    if "image" in opened.manifest.fields:
-        folder = out or dataset / "inspect"
-        with storage_errors(folder):
-            console.print(f"Contact sheet: {write_contact_sheet(opened, folder)}", highlight=False)
+    if opened.num_samples:
+        _print_samples(opened)
+    _write(opened, out or opened.root / "inspect", samples=samples if html else None)
+
+
+def _write(dataset: Dataset, folder: Path, *, samples: int | None) -> None:
+    """Write the contact sheet and, if `samples` are wanted, the page."""
+    from pipelines.inspect.contact_sheet import write_contact_sheet
+    from pipelines.inspect.page import write_page
+
+    sheet = write_contact_sheet(dataset, folder) if dataset.num_samples else None
+    if sheet is not None:
+        console.print(f"Contact sheet: {sheet}", highlight=False, markup=False)
+    if samples is not None:
+        name = f"{dataset.split}.html" if dataset.split else "index.html"
+        page = write_page(dataset, folder / name, samples=samples)
+        console.print(f"Page: {page}", highlight=False, markup=False)
 
 
 def _print_counts(dataset: Dataset) -> None:
@@ -52,32 +75,68 @@ def _print_counts(dataset: Dataset) -> None:
         f"+ {manifest.num_rejects:,} rejected",
         highlight=False,
     )
-    table = Table("field", "samples", "megabytes", "mean bytes")
+    if manifest.splits:
+        splits = ", ".join(f"{name} {split.samples:,}" for name, split in manifest.splits.items())
+        shown = f"; shown below: {dataset.split}" if dataset.split else ""
+        console.print(f"splits: {splits}{shown}", highlight=False, markup=False)
+    table = Table("field", "kind", "samples", "megabytes", "mean bytes")
     for name, field in manifest.fields.items():
-        table.add_row(name, f"{field.samples:,}", f"{field.bytes / 1e6:,.1f}", f"{field.bytes / field.samples:,.0f}")
+        mean = f"{field.bytes / field.samples:,.0f}"
+        table.add_row(name, field.kind, f"{field.samples:,}", f"{field.bytes / 1e6:,.1f}", mean)
     console.print(table)
 
 
-def _print_distributions(dataset: Dataset) -> None:
-    from pipelines.inspect import label_counts, spreads
+def _print_samples(dataset: Dataset) -> None:
+    from pipelines.inspect.examined import examine
 
-    table = Table("", "least", "5 %", "median", "95 %", "most")
-    for name, spread in spreads(dataset).items():
-        values = (spread.least, spread.low, spread.median, spread.high, spread.most)
-        table.add_row(name, *(f"{value:,.0f}" for value in values))
-    console.print(table)
-    counts = label_counts(dataset)
-    if counts:
-        shown = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(_TOP_CLASSES))
+    examined = examine(dataset)
+    _print_spreads(examined)
+    _print_classes(dataset, examined)
+    grouped = sum(count for group, count in examined.groups.items() if group)
+    if grouped:
+        groups = len(examined.groups) - ("" in examined.groups)
+        console.print(f"{grouped:,} of {examined.num_samples:,} samples belong to {groups:,} groups", highlight=False)
+    if examined.num_unreadable:
+        console.print(
+            f"{examined.num_unreadable:,} samples stand in an index that cannot be read: "
+            f"run maskloom verify {dataset.root}",
+            highlight=False,
+            markup=False,
+        )
+    _print_targets(dataset)
+
+
+def _print_spreads(examined: Examined) -> None:
+    from pipelines.inspect.wording import number
+
+    spreads = examined.spreads()
+    varied = {name: spread for name, spread in spreads.items() if spread.least < spread.most}
+    if varied:
+        table = Table(f"of {examined.num_samples:,} samples", "least", "5 %", "median", "95 %", "most")
+        for name, spread in varied.items():
+            table.add_row(name, *map(number, (spread.least, spread.low, spread.median, spread.high, spread.most)))
+        console.print(table)
+    same = [f"{name} {number(spread.least)}" for name, spread in spreads.items() if name not in varied]
+    if same:
+        console.print(f"the same in all of them: {', '.join(same)}", highlight=False)
+
+
+def _print_classes(dataset: Dataset, examined: Examined) -> None:
+    from pipelines.inspect.examined import class_name
+
+    classes = dataset.manifest.classes
+    if examined.labels:
+        counts = [(class_name(classes, label), count) for label, count in examined.labels.most_common()]
+        shown = ", ".join(f"{name} {count:,}" for name, count in counts[:_TOP_CLASSES])
         more = f", and {len(counts) - _TOP_CLASSES} more" if len(counts) > _TOP_CLASSES else ""
         console.print(f"{len(counts)} classes: {shown}{more}", highlight=False, markup=False)
 
 
 def _print_rejects(dataset: Dataset) -> None:
-    from pipelines.inspect import reject_examples
+    from pipelines.inspect.rejects import reject_examples
 
     for reason, examples in reject_examples(dataset).items():
-        console.print(f"rejected, {reason}: {dataset.manifest.rejects[reason]:,}", highlight=False)
+        console.print(f"rejected, {reason}: {dataset.manifest.rejects.get(reason, 0):,}", highlight=False)
         for source, detail in examples:
             console.print(f"    {source}: {detail}", highlight=False, markup=False)
     for what, count in dataset.manifest.ignored.items():

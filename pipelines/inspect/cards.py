@@ -1,0 +1,180 @@
+"""The cards of a page: one sample each, with everything it holds, or a word about why something cannot be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.inspect import wording
+from pipelines.inspect.allowance import Allowance
+from pipelines.inspect.examined import class_name
+from pipelines.inspect.panels import PANELS, Held, Panel, note
+from shards.dataset import Dataset
+from shards.errors import MaskloomError
+from shards.sample import Sample
+from shards.schema import ABSENT, LABEL, fact_columns, in_order
+
+MAX_SHOWN_BYTES = 256_000_000
+"""Largest member, or run of frames, that is read to be shown."""
+_MAX_NAME = 300
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A field on a card: its name, kind, panel, and in a few words what it is."""
+
+    name: str
+    kind: str
+    line: str
+    panel: Panel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A sample as a page shows it.
+
+    Args:
+        number: Its number in the dataset.
+        key: Its key; empty where not even the index can be read.
+        label: The name of its class, if it has one.
+        group: What it belongs to; empty for a sample of its own.
+        place: Where it stands in its group, or -1.
+        source: Where it came from.
+        licence: Its licence, if known.
+        fields: What it holds, in the order of the kinds.
+        facts: Everything that the index knows of it, by column.
+        problem: Why it cannot be shown at all; empty if it can.
+    """
+
+    number: int
+    key: str = ""
+    label: str | None = None
+    group: str = ""
+    place: int = -1
+    source: str = ""
+    licence: str | None = None
+    fields: tuple[Shown, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    problem: str = ""
+
+
+def make_cards(dataset: Dataset, ids: npt.NDArray[np.int64], allowance: Allowance) -> Iterator[Card]:
+    """Yield the cards of samples. Damage is shown on the card that it concerns and raises nothing.
+
+    Args:
+        dataset: The dataset.
+        ids: Numbers of the samples.
+        allowance: How many bytes their media may take.
+    """
+    for number in ids.tolist():
+        allowance.open_share()
+        try:
+            yield _card(dataset, number, allowance)
+        except MaskloomError as error:
+            yield Card(number=number, problem=str(error))
+
+
+def _card(dataset: Dataset, number: int, allowance: Allowance) -> Card:
+    known = _Row(dataset=dataset, number=number)
+    fields = {
+        name: kind for name, kind in in_order(dataset.manifest.kinds.items()).items() if known[f"{name}.size"] >= 0
+    }
+    facts = {name: known.facts(name, kind) for name, kind in fields.items()}
+    label, licence = facts.get(LABEL, {}).get("", ABSENT), known["licence"]
+    return Card(
+        number=number,
+        key=known["key"],
+        label=class_name(dataset.manifest.classes, label) if label >= 0 else None,
+        group=wording.clipped(known["group"], _MAX_NAME),
+        place=known["place"],
+        source=wording.clipped(known["source"], _MAX_NAME),
+        licence=None if licence is None else wording.clipped(licence, _MAX_NAME),
+        fields=tuple(
+            Shown(
+                name=name,
+                kind=kind,
+                line=_line(kind, facts[name], known[f"{name}.size"]),
+                panel=_panel(known, name, kind, facts[name], allowance),
+            )
+            for name, kind in fields.items()
+            if kind != "label"
+        ),
+        facts=tuple(
+            (f"{name}.{fact}" if fact else name, wording.fact(value))
+            for name, values in facts.items()
+            for fact, value in values.items()
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """What the index says about one sample, and the way to its members."""
+
+    dataset: Dataset
+    number: int
+
+    def __getitem__(self, column: str) -> Any:  # noqa: ANN401 - whatever a column of the index may hold
+        return self.dataset.column(np.array([self.number]), column).tolist()[0]
+
+    def facts(self, name: str, kind: str) -> dict[str, Any]:
+        """Return the facts of a field by their bare names; the empty name is the field's own column."""
+        return {column.removeprefix(name).removeprefix("."): self[column] for column in fact_columns(name, kind)}
+
+    def read(self, name: str) -> Sample:
+        """Read one field, checked against its digest."""
+        return self.dataset.read(np.array([self.number]), [name])[0]
+
+
+def _panel(known: _Row, name: str, kind: str, facts: Facts, allowance: Allowance) -> Panel:
+    if known[f"{name}.size"] > MAX_SHOWN_BYTES:
+        return note(f"Too large to be shown: {wording.size(known[f'{name}.size'])}.")
+    try:
+        sample = known.read(name)
+        held = Held(
+            key=sample.key,
+            name=name,
+            data=sample.fields.get(name, b""),
+            frames=sample.frames.get(name, ()),
+            facts=facts,
+        )
+        return PANELS[kind](held, allowance)
+    except MaskloomError as error:
+        return note(f"Damaged: {error}")
+    except Exception as error:
+        # An adopted dataset may hold what no decoder foresees: the card says so, and the page goes on.
+        return note(f"Cannot be shown: {type(error).__name__}: {wording.clipped(str(error), _MAX_NAME)}")
+
+
+def _line(kind: str, facts: Facts, num_bytes: int) -> str:
+    """Say in a few words what a field is, from facts alone; facts that nobody knows are left out."""
+    known = {fact: value for fact, value in facts.items() if _is_known(value)}
+    sides = [f"{known['width']} x {known['height']}"] if {"width", "height"} <= known.keys() else []
+    counted = [f"{known['count']:,} {'points' if kind == 'points' else 'frames'}"] if "count" in known else []
+    others = [say(known[fact]) for fact, say in _WORDS.items() if fact in known]
+    return " · ".join([*sides, *counted, *filter(None, others), wording.size(num_bytes)])
+
+
+def _is_known(value: Any) -> bool:  # noqa: ANN401 - whatever a column of the index may hold
+    return value is not None and not (isinstance(value, int) and value == ABSENT)
+
+
+_WORDS: Mapping[str, Callable[[Any], str]] = {
+    "format": str,
+    "channels": lambda count: "" if count == 1 else f"{count} channels",
+    "dtype": str,
+    "seconds": wording.seconds,
+    "fps": lambda rate: f"{rate:.3g} frames/s",
+    "rate": lambda rate: f"{rate / 1000:g} kHz",
+    "peak_db": lambda level: f"peak {level:.1f} dB",
+    "source_format": lambda name: f"from {name}",
+    "captions": lambda count: "" if count == 1 else f"{count} captions",
+    "characters": lambda count: f"{count:,} characters",
+}
+"""How the facts are said that stand above a panel, in their order there."""
