@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import fsspec  # type: ignore[import-untyped]
+import fsspec
 
 from ingest.raw_bytes.fetch import Fetched
 from ingest.raw_bytes.held import Holder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ SUFFIXES = (".npz", ".npy")
 
 _LABELS = (*SAID["label"], "labels", "y", "target", "targets")
 _CLASS_NAMES = ("classes", "class_names", "label_names", "names", "categories")
+_KINDS = ("image", "raster", "ids", "points")
 _PICTURE_CHANNELS = (1, 3, 4)
 _LEAST_SIDE = 8
 _MOST_NUMBERS = 64
@@ -65,12 +66,12 @@ class _Set:
         passed_over: Arrays that are none of these, with the reason.
     """
 
-    name: str
-    rows: int
+    name: str = ""
+    rows: int = 0
     fields: tuple[_FieldArray, ...]
     said: Mapping[str, _Array]
     columns: tuple[_Array, ...]
-    class_names: _Array | None
+    class_names: _Array | None = None
     passed_over: Mapping[str, str]
 
 
@@ -192,25 +193,35 @@ def _arrays_of(path: Path) -> Iterator[_Array]:
 
 
 def _understand(name: str, arrays: Sequence[_Array], given: Sequence[ColumnRule]) -> _Set:
+    """Decide what the arrays of a set are: those of the commonest length belong together."""
     require_columns(given, [array.name for array in arrays], name)
     lengths = Counter(array.header.shape[0] for array in arrays)
     rows = max(lengths, key=lambda length: (lengths[length], length))
+    others = [array for array in arrays if array.header.shape[0] != rows]
+    class_names = next((array for array in others if array.name.lower() in _CLASS_NAMES and _is_flat(array)), None)
+    found = _sort_out([array for array in arrays if array.header.shape[0] == rows], given)
+    passed_over = {
+        array.name: f"it has {array.header.shape[0]} rows where the others have {rows}"
+        for array in others
+        if array is not class_names
+    }
+    return replace(
+        found, name=name, rows=rows, class_names=class_names, passed_over={**found.passed_over, **passed_over}
+    )
+
+
+def _sort_out(arrays: Sequence[_Array], given: Sequence[ColumnRule]) -> _Set:
+    """Decide what arrays of one length are: fields, labels and the like, metadata, or nothing."""
     by_array = {rule.column: rule for rule in given}
     names_media = any(rule.role not in SAID and rule.role != "text" for rule in given)
+    pictures = [array for array in arrays if _is_picture(array.header)]
     fields, said, columns, passed_over = [], {}, [], {}
-    class_names = None
-    pictures = [array for array in arrays if array.header.shape[0] == rows and _is_picture(array.header)]
     for array in arrays:
         rule = by_array.get(array.name)
         role = rule.role if rule is not None else _role_by_name(array, {entry.role for entry in given})
-        if array.header.shape[0] != rows:
-            if array.name.lower() in _CLASS_NAMES and len(array.header.shape) == 1:
-                class_names = array
-            else:
-                passed_over[array.name] = f"it has {array.header.shape[0]} rows where the others have {rows}"
-        elif role in SAID or role == "text":
-            said[role] = _require_column(array, role)
-        elif _is_column(array.header) and rule is None:
+        if role in SAID or role == "text":
+            said[role] = _require_flat(array, role)
+        elif rule is None and _is_column(array.header):
             columns.append(array)
         elif rule is None and names_media:
             passed_over[array.name] = "--column names other arrays"
@@ -220,20 +231,12 @@ def _understand(name: str, arrays: Sequence[_Array], given: Sequence[ColumnRule]
                 passed_over[array.name] = field
             else:
                 fields.append(field)
-    return _Set(
-        name=name,
-        rows=rows,
-        fields=tuple(fields),
-        said=said,
-        columns=tuple(columns),
-        class_names=class_names,
-        passed_over=passed_over,
-    )
+    return _Set(fields=tuple(fields), said=said, columns=tuple(columns), passed_over=passed_over)
 
 
 def _role_by_name(array: _Array, given: set[str]) -> str:
     """Return the role that the name of a one-dimensional array gives it; empty for none."""
-    if len(array.header.shape) != 1:
+    if not _is_flat(array):
         return ""
     name = array.name.lower()
     if name in _LABELS and "label" not in given and array.header.dtype.kind in "iubUS":
@@ -243,8 +246,12 @@ def _role_by_name(array: _Array, given: set[str]) -> str:
     return next((role for role, names in SAID.items() if role != "label" and role not in given and name in names), "")
 
 
-def _require_column(array: _Array, role: str) -> _Array:
-    if len(array.header.shape) != 1:
+def _is_flat(array: _Array) -> bool:
+    return len(array.header.shape) == 1
+
+
+def _require_flat(array: _Array, role: str) -> _Array:
+    if not _is_flat(array):
         raise SourceError(f"{array.path}: array '{array.name}' of shape {array.header.shape} cannot be the {role}.")
     return array
 
@@ -265,20 +272,30 @@ def _is_picture(header: ArrayHeader) -> bool:
 
 
 def _field(array: _Array, rule: ColumnRule | None, *, is_only_picture: bool) -> _FieldArray | str:
-    """Return the field that the rows of an array are, or why they are none."""
-    header = array.header
+    """Return the field that the rows of an array are, or why they are none.
+
+    Raises:
+        SourceError: The user asked for it, and they are none.
+    """
+    is_picture = _is_picture(array.header)
+    plain = "image" if is_only_picture and kind_of_name(array.name.lower()) is None else array.name.lower()
+    name = plain if rule is None else rule.role
+    kind = (rule.kind if rule is not None else None) or _kind_by_name(name, is_picture)
+    reason = _why_no_field(array.header, name, kind, is_picture=is_picture)
+    if reason is not None and rule is not None:
+        raise SourceError(f"{array.path}: array '{array.name}' cannot be the {kind} '{name}': {reason}.")
+    return reason or _FieldArray(array=array, field=name, kind=kind)
+
+
+def _why_no_field(header: ArrayHeader, name: str, kind: str, *, is_picture: bool) -> str | None:
+    rows = f"rows of shape {header.shape[1:]} and type {header.dtype}"
     if header.dtype.kind not in "biuf" or not 2 <= len(header.shape) <= 4:
-        return f"rows of shape {header.shape[1:]} and type {header.dtype} are neither a picture nor a raster"
-    is_picture = _is_picture(header)
-    if rule is not None:
-        kind = rule.kind or (("image" if is_picture else None) if kind_of_name(rule.role) == "image" else None)
-        return _FieldArray(array=array, field=rule.role, kind=kind or _kind_by_name(rule.role, is_picture))
-    name = array.name.lower()
-    if is_picture and kind_of_name(name) is None:
-        return _FieldArray(array=array, field="image" if is_only_picture else name, kind="image")
-    if not is_valid_field_name(name):
-        return f"'{name}' cannot name a field; name it with --column FIELD={array.name}"
-    return _FieldArray(array=array, field=name, kind=_kind_by_name(name, is_picture))
+        return f"{rows} are neither a picture nor a raster"
+    if kind not in _KINDS:
+        return f"arrays hold {', '.join(_KINDS)}"
+    if kind == "image" and not is_picture:
+        return f"{rows} are no 8-bit picture of at least {_LEAST_SIDE} x {_LEAST_SIDE}"
+    return None if is_valid_field_name(name) else f"'{name}' cannot name a field; name it with --column FIELD=NAME"
 
 
 def _kind_by_name(name: str, is_picture: bool) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from ingest.items import Part, RawItem
 from ingest.labels import Problem
 from ingest.sources import Source
+from ingest.sources.addresses import printable_uri
 from ingest.sources.fields import kind_of_extension
 from ingest.sources.locate import Locator, cut_part
 from ingest.sources.report import Rule, Understanding
@@ -196,7 +197,7 @@ class _Table:
     def _group(self, said: Mapping[str, Any], parts: Sequence[Part], start_s: float | None) -> tuple[str, int]:
         """Return group and place: as the table says, else pieces of one file are a group in the order of their start."""
         group = "" if said.get("group") in (None, "") else str(said["group"])
-        cut = next((part.uri for part in parts if part.kind in ("video", "audio") and part.uri), "")
+        cut = next((printable_uri(part.uri) for part in parts if part.kind in ("video", "audio") and part.uri), "")
         if not group and start_s is not None and math.isfinite(start_s):
             return cut, round(start_s * 1000)
         try:

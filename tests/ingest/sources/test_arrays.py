@@ -84,6 +84,12 @@ def test_columns_name_arrays_and_leave_other_media_out(tmp_path: Path) -> None:
         opened(tmp_path / "t.npz", columns=["image=e"])
     with pytest.raises(SourceError, match=r"shape \(5, 12, 10\) cannot be the label"):
         opened(tmp_path / "t.npz", columns=["label=a"])
+    with pytest.raises(SourceError, match=r"'a' cannot be the audio 'tts': arrays hold image, raster"):
+        opened(tmp_path / "t.npz", columns=["tts:audio=a"])
+    np.save(tmp_path / "f.npy", GREY.astype(np.float32))
+    with pytest.raises(SourceError, match="no 8-bit picture"):
+        opened(tmp_path / "f.npy", columns=["image:image=f"])
+    assert kinds(listed(opened(tmp_path / "f.npy"))["f.npy#0"]) == {"f": "raster"}
 
 
 def test_points_are_found_by_name(tmp_path: Path) -> None:
