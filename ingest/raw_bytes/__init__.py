@@ -25,7 +25,6 @@ from ingest.raw_bytes.zip_members import open_member
 from ingest.rejection import Rejection
 from ingest.settings import FetchSettings, Limits
 from ingest.sources.addresses import WEB, is_address, printable_uri, scheme_of
-from ingest.sources.array_files import BadArrayError
 from shards.errors import SourceError
 from shards.schema import RejectReason
 from shards.storage import printable
@@ -123,14 +122,14 @@ class RawBytes:
             else:
                 read = partial(read_row_files, path, member, kind=kind)
                 length = array_rows_that_fit(path, member)
-        except (OSError, pa.ArrowException, BadArrayError) as error:
+        except (OSError, pa.ArrowException, ValueError) as error:
             return Windows(rows, partial(self._unreadable, uri, error), length=len(rows))
         return Windows(rows, partial(self._read_rows, uri, read), length=length)
 
     def _read_rows(self, uri: str, read: Callable[[Sequence[int]], _Rows], rows: Sequence[int]) -> _Rows:
         try:
             return read(rows)
-        except (OSError, pa.ArrowException, BadArrayError, KeyError) as error:
+        except (OSError, pa.ArrowException, ValueError, KeyError) as error:
             return self._unreadable(uri, error, rows)
 
     def _unreadable(self, uri: str, error: Exception, rows: Sequence[int]) -> _Rows:

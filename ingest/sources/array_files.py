@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import math
 import re
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -110,6 +112,10 @@ def _faults(path: Path) -> Iterator[None]:
         raise BadArrayError(f"{path}: {error}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError, KeyError) as error:
         raise BadArrayError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise BadArrayError(f"{path} is damaged: a member lies outside of it") from error
 
 
 @contextmanager
@@ -151,7 +157,7 @@ def _npy_header(stream: IO[bytes]) -> ArrayHeader:
         shape, is_fortran, dtype = read(stream, max_header_size=_MAX_HEADER)
     except BadArrayError:
         raise
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as error:
         raise BadArrayError(f"its header is damaged: {error}") from error
     if dtype.hasobject:
         raise BadArrayError("it holds Python objects, which would have to be unpickled: that can execute anything")

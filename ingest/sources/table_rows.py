@@ -73,7 +73,7 @@ def read_head(path: Path) -> Head:
                 columns=tuple(schema.names), rows=rows, class_names=_class_names(features), media=_media(features)
             )
         columns = tuple(dict.fromkeys(name for row in rows for name in row)) or _header(path)
-    except (OSError, pa.ArrowException, csv.Error) as error:
+    except (OSError, pa.ArrowException, csv.Error, ValueError) as error:
         raise SourceError(f"{path} cannot be read as a {path.suffix[1:]} table: {error}.") from error
     return Head(columns=columns, rows=rows, class_names={}, media={})
 
@@ -138,7 +138,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             heavy = {field.name: leaf for field in file.schema_arrow if (leaf := _bytes_leaf(field)) is not None}
             for group in range(file.num_row_groups):
                 yield from _group_rows(file, group, heavy)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise SourceError(f"{path} is damaged: {error}.") from error
 
 
