@@ -15,7 +15,7 @@ from ingest.images import check_size, shrink
 from ingest.perceptual import grey_contrast, perceptual_hash
 from ingest.raw import Raw
 from ingest.rejection import Rejection
-from ingest.settings import Filters, IngestSettings, VideoStore
+from ingest.settings import AudioStore, Filters, IngestSettings, VideoStore
 from ingest.stored import StoredField
 from ingest.video.clips import middles
 from ingest.video.colours import Pixels
@@ -95,7 +95,7 @@ def _check_length(span: Span, filters: Filters) -> None:
 def _sound(
     raw: Raw, header: VideoHeader, *, start_s: float, end_s: float | None, settings: IngestSettings
 ) -> Sound | None:
-    if not header.has_sound:
+    if not header.has_sound or settings.audio.store is AudioStore.NONE:
         return None
     if header.sound_codec == UNKNOWN_CODEC:
         raise Rejection(RejectReason.UNSUPPORTED_FORMAT, "the sound is of a codec that is not read")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import av
 import numpy as np
 import numpy.typing as npt
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, VideoReformatter
@@ -62,10 +63,8 @@ def read_clip(data: bytes, indices: Sequence[int]) -> UInt8[np.ndarray, "time he
     if not indices or list(indices) != sorted(set(indices)) or indices[0] < 0:
         raise VideoDecodeError(f"Frames {list(indices)} were asked for: give ascending numbers from 0, at least one.")
     try:
-        with av.open(io.BytesIO(data), "r", options=_DEMUXERS) as container:
-            if not container.streams.video:
-                raise VideoDecodeError(f"The clip of {len(data)} bytes has no pictures.")
-            stream = container.streams.video[0]
+        with av.open(io.BytesIO(data), "r", options=_DEMUXERS, metadata_errors="replace") as container:
+            stream = _pictures(container)
             packets = [packet for packet in container.demux(stream) if packet.size]
             frames = list(_decoded(stream, packets, indices))
     except av.FFmpegError as error:
@@ -83,6 +82,13 @@ def to_rgb(frame: VideoFrame, reformatter: VideoReformatter, **conversion: int) 
     matrix = usual if frame.colorspace in _NO_MATRIX else None
     converted = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, threads=1, **conversion)
     return np.asarray(converted.to_ndarray(), np.uint8)
+
+
+def _pictures(container: InputContainer) -> VideoStream:
+    streams = [stream for stream in container.streams.video if stream.codec_context is not None]
+    if not streams or streams[0].codec_context.name != "h264":
+        raise VideoDecodeError("The clip has no pictures of codec H.264.")
+    return streams[0]
 
 
 def _decoded(
