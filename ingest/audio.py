@@ -23,6 +23,7 @@ from ingest.audio_formats import Container, sniff
 from ingest.audio_pyav import decode_with_pyav, open_with_pyav
 from ingest.audio_resample import Decoded, Pcm, to_pcm
 from ingest.audio_soundfile import NotReadError, open_with_soundfile
+from ingest.declared import logmel_name
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import AudioSettings, AudioStore, IngestSettings
@@ -31,7 +32,7 @@ from pipelines.transforms.logmel import LogMelSpec, log_mel
 from pipelines.transforms.sound import FULL_SCALE
 from shards.schema import RejectReason
 
-__all__ = ["decode_with_pyav", "log_mel_name", "log_mel_spec", "store_audio", "store_sound"]
+__all__ = ["decode_with_pyav", "log_mel_spec", "store_audio", "store_sound"]
 
 SILENCE_DB = -120.0
 """Level that stands for digital silence, and the lowest that is recorded."""
@@ -58,7 +59,14 @@ def store_audio(
     if raw.size > settings.limits.audio_bytes:
         raise Rejection(RejectReason.TOO_MANY_BYTES, f"{raw.size} bytes are over {settings.limits.audio_bytes}")
     _check_piece(start_s, end_s)
-    data = raw.read()
+    fields = _store_file(raw.read(), name, settings, start_s=start_s, end_s=end_s)
+    _require_features(fields, settings)
+    return fields
+
+
+def _store_file(
+    data: bytes, name: str, settings: IngestSettings, *, start_s: float | None, end_s: float | None
+) -> list[StoredField]:
     container = _container(data)
     if container.has_soundfile:
         try:
@@ -87,11 +95,6 @@ def store_sound(
     """
     decoded = Decoded(rate=rate, channels=len(samples), blocks=iter([samples.T]))
     return _store(decoded, name, settings, start=start)
-
-
-def log_mel_name(name: str) -> str:
-    """Return the name of the features that belong to the sound `name`."""
-    return "logmel" if name == "audio" else f"{name}_logmel"
 
 
 def log_mel_spec(settings: AudioSettings) -> LogMelSpec:
@@ -136,19 +139,27 @@ def _store(decoded: Decoded, name: str, settings: IngestSettings, *, start: floa
             RejectReason.SILENT_AUDIO, f"the peak is at {facts['peak_db']:.1f} dB, below {filters.silence_db:g} dB"
         )
     fields = []
-    if audio.store is not AudioStore.LOGMEL:
+    if audio.store in (AudioStore.BOTH, AudioStore.FLAC):
         fields.append(StoredField(name=name, kind="audio", data=_flac(pcm, audio.rate), extension="flac", facts=facts))
-    if audio.store is not AudioStore.FLAC:
+    if audio.store in (AudioStore.BOTH, AudioStore.LOGMEL) and len(pcm) >= log_mel_spec(audio).window_samples:
         fields.append(_features(pcm, name, log_mel_spec(audio)))
     return fields
 
 
 def _check_length(samples: int, settings: IngestSettings) -> None:
-    window = 1 if settings.audio.store is AudioStore.FLAC else log_mel_spec(settings.audio).window_samples
-    shortest = max(window / settings.audio.rate, settings.filters.min_seconds or 0.0)
+    shortest = max(1 / settings.audio.rate, settings.filters.min_seconds or 0.0)
     if samples < shortest * settings.audio.rate:
         seconds = samples / settings.audio.rate
         raise Rejection(RejectReason.TOO_SHORT, f"{samples} samples are {seconds:g} s; {shortest:g} s is the least")
+
+
+def _require_features(fields: list[StoredField], settings: IngestSettings) -> None:
+    """Refuse a sound file that is too short for features, where they are wanted; the sound of a clip may be."""
+    wanted = settings.audio.store in (AudioStore.BOTH, AudioStore.LOGMEL)
+    if wanted and not any(field.kind == "logmel" for field in fields):
+        raise Rejection(
+            RejectReason.TOO_SHORT, f"it is shorter than one window of the features, {settings.audio.window_ms:g} ms"
+        )
 
 
 def decibels(level: float) -> float:
@@ -168,5 +179,5 @@ def _features(pcm: Pcm, name: str, spec: LogMelSpec) -> StoredField:
     np.lib.format.write_array(buffer, features, version=(1, 0), allow_pickle=False)
     facts = {"frames": features.shape[0], "bins": features.shape[1]}
     return StoredField(
-        name=log_mel_name(name), kind="logmel", data=buffer.getvalue(), extension="logmel.npy", facts=facts
+        name=logmel_name(name), kind="logmel", data=buffer.getvalue(), extension="logmel.npy", facts=facts
     )

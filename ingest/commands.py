@@ -88,7 +88,7 @@ def ingest(
         VideoStore, typer.Option(help="Store clips as sampled frames, which train 10 times faster, or as mp4.")
     ] = VideoStore.FRAMES,
     audio_store: Annotated[
-        AudioStore, typer.Option(help="Store sound as FLAC, as log-mel features, or both.")
+        AudioStore, typer.Option(help="Store sound as FLAC, as log-mel features, both, or not at all.")
     ] = AudioStore.BOTH,
     duplicates: Annotated[
         bool, typer.Option("--drop-duplicates", help="Reject items whose media occurred before, byte for byte.")

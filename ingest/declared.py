@@ -34,8 +34,13 @@ def declared_fields(part: Part, settings: IngestSettings) -> list[tuple[str, str
 
 
 def _sound_fields(name: str, settings: IngestSettings) -> list[tuple[str, str]]:
-    fields = {AudioStore.FLAC: [(name, "audio")], AudioStore.LOGMEL: [(logmel_name(name), "logmel")]}
-    return fields.get(settings.audio.store, [(name, "audio"), (logmel_name(name), "logmel")])
+    samples, features = (name, "audio"), (logmel_name(name), "logmel")
+    return {
+        AudioStore.BOTH: [samples, features],
+        AudioStore.FLAC: [samples],
+        AudioStore.LOGMEL: [features],
+        AudioStore.NONE: [],
+    }[settings.audio.store]
 
 
 def declare(items: Iterable[RawItem], settings: IngestSettings) -> Fields:

@@ -15,14 +15,15 @@ from ingest.rasters import store_raster
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import IngestSettings
+from ingest.sources.addresses import printable_uri
 from ingest.stored import EncodedItem, StoredField
 from ingest.texts import store_metadata, store_text
 from ingest.video import store_video
+from pipelines.views import is_aligned
+from shards.errors import MaskloomError
 from shards.schema import ABSENT, WELL_KNOWN_NAMES, Fields, RejectReason
 
 ReadPart = Callable[[Part], Raw]
-_ALIGNMENT_PX = 2
-"""Rows or columns by which a map may miss the shape of its picture: sizes are rounded when pictures are made smaller."""
 
 
 def encode_item(entry: PlannedItem, read: ReadPart, *, declared: Fields, settings: IngestSettings) -> EncodedItem:
@@ -64,13 +65,18 @@ def _encode_part(item: RawItem, part: Part, raw: Raw, settings: IngestSettings) 
         in_memory = Raw.of(data, name=raw.name)
         return _store(item, part, in_memory, data, settings), hashlib.sha256(data).digest()
     except Rejection as rejection:
-        raise Rejection(rejection.reason, f"{part.uri or f'the {part.field}'}: {rejection.detail}") from rejection
-    except MemoryError:
-        raise  # whose fault that is, is decided where memory is limited
+        raise Rejection(rejection.reason, f"{_place(part)}: {rejection.detail}") from rejection
+    except (MemoryError, MaskloomError):
+        raise  # the machine's, or for whoever limits memory to judge
     except Exception as error:
         # Decoders fail on hostile bytes in ways that nobody lists: the file is refused by name, the shard goes on.
-        detail = f"{part.uri or part.field}: {type(error).__name__}: {error}"
+        detail = f"{_place(part)}: {type(error).__name__}: {error}"
         raise Rejection(RejectReason.DECODER_FAILED, detail) from error
+
+
+def _place(part: Part) -> str:
+    """Return where a part stands, for people; addresses without the credentials that they may carry."""
+    return printable_uri(part.uri) if part.uri else f"the {part.field}"
 
 
 def _store(item: RawItem, part: Part, raw: Raw, data: bytes, settings: IngestSettings) -> list[StoredField]:
@@ -121,12 +127,18 @@ def _require_aligned(fields: dict[str, StoredField]) -> None:
     picture = next((field for field in fields.values() if field.kind == "image"), None)
     if picture is None:
         return
-    width, height = picture.facts["width"], picture.facts["height"]
     for field in fields.values():
-        if field.kind in ("raster", "ids") and field.name in WELL_KNOWN_NAMES:
-            columns, rows = field.facts["width"], field.facts["height"]
-            if abs(columns * height - rows * width) > _ALIGNMENT_PX * max(width, height, columns, rows):
-                raise Rejection(
-                    RejectReason.MISALIGNED,
-                    f"the {field.name} of {columns}x{rows} has not the shape of the {picture.name} of {width}x{height}",
-                )
+        if (
+            field.kind in ("raster", "ids")
+            and field.name in WELL_KNOWN_NAMES
+            and not is_aligned(_size(field), _size(picture))
+        ):
+            (height, width), (rows, columns) = _size(picture), _size(field)
+            raise Rejection(
+                RejectReason.MISALIGNED,
+                f"the {field.name} of {columns}x{rows} has not the shape of the {picture.name} of {width}x{height}",
+            )
+
+
+def _size(field: StoredField) -> tuple[int, int]:
+    return field.facts["height"], field.facts["width"]

@@ -1,8 +1,9 @@
-"""The chain of an ingest: scan, survey, plan, shard tasks, seal. Every arrow is durable, so a killed run goes on where it was."""
+"""The chain of an ingest: scan, survey, plan, shard tasks, seal. Every arrow is durable, and a killed run goes on from there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,11 @@ def _write_missing(dataset: Path, plan: Plan, source_root: Path, cluster: Cluste
 
 
 def _run(
-    task: Callable[[Path, int, Path], Any], dataset: Path, numbers: Iterable[int], source_root: Path, cluster: Cluster
+    task: Callable[[Path, int, Path], Any], dataset: Path, numbers: Sequence[int], source_root: Path, cluster: Cluster
 ) -> Iterator[Any]:
     """Run a task for every number and yield the results as they come."""
-    arguments = [(dataset.resolve(), number, source_root) for number in numbers]
+    # In random order, several commands that write the same dataset share the work instead of doing it twice.
+    arguments = [(dataset.resolve(), number, source_root) for number in random.sample(numbers, len(numbers))]
     if not arguments:
         return
     with DaskExecutor(

@@ -25,11 +25,12 @@ class VideoStore(StrEnum):
 
 
 class AudioStore(StrEnum):
-    """What is stored of sound: the samples, the log-mel features, or both."""
+    """What is stored of sound: the samples, the log-mel features, both, or nothing."""
 
     BOTH = "both"
     FLAC = "flac"
     LOGMEL = "logmel"
+    NONE = "none"
 
 
 class SplitBy(StrEnum):

@@ -16,14 +16,11 @@ from pipelines.masking.plan import Masking, MaskPlan
 from pipelines.modalities import Image, Modality
 from pipelines.transforms.image import ImageDecodeError, decode_image, render
 from pipelines.transforms.raster import RasterDecodeError, decode_raster, render_raster
-from pipelines.views import View, ViewSet, ViewSource
+from pipelines.views import View, ViewSet, ViewSource, is_aligned
 from shards.dataset import Dataset, Ids
 from shards.errors import CorruptShardError, MissingFieldError, SettingsError, did_you_mean
 from shards.sample import Sample
 from shards.target_table import TargetTable
-
-_ALIGNMENT_PX = 2
-"""Rows or columns by which two looks at one scene may miss the same shape: sizes are rounded when they are made smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +86,7 @@ class BatchReader:
         """Choose the view of a sample, and return its number and the view."""
         sizes = {modality.field: self._recorded_size(sample, modality.field) for modality in self.modalities}
         height, width = sizes[self._leader.field]
-        if not all(_is_aligned(size, (height, width)) for size in sizes.values()):
+        if not all(is_aligned(size, (height, width)) for size in sizes.values()):
             raise CorruptShardError(
                 f"The pictures of sample '{sample.key}' of {self.dataset.root} share a view, but differ in shape: "
                 f"{', '.join(f'{field} {size}' for field, size in sizes.items())}."
@@ -177,11 +174,6 @@ def _span(start: int, length: int, *, whole: int, onto: int) -> tuple[int, int]:
     first = min(round(start * onto / whole), onto - 1)
     last = round((start + length) * onto / whole)
     return first, max(last - first, 1)
-
-
-def _is_aligned(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Tell whether two sizes, height and width, can be those of the same scene, edge to edge."""
-    return size == other or abs(size[0] * other[1] - size[1] * other[0]) <= _ALIGNMENT_PX * max(*size, *other)
 
 
 def _empty_rows(num_samples: int, modality: Modality) -> Shaped[Tensor, "batch channels side side"]:

@@ -13,6 +13,13 @@ from pipelines.randomness import generator_for, hash_key
 from shards.errors import SettingsError, did_you_mean
 
 CROP_ATTEMPTS = 10
+ALIGNMENT_PX = 2
+"""Rows or columns by which two looks at one scene may miss the same shape: sizes are rounded when they are made smaller."""
+
+
+def is_aligned(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Tell whether two sizes, height and width in pixels, can be those of the same scene, edge to edge."""
+    return size == other or abs(size[0] * other[1] - size[1] * other[0]) <= ALIGNMENT_PX * max(*size, *other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,7 +162,7 @@ def _frame_facts(data: bytes) -> dict[str, Any]:
 def _raster_facts(data: bytes) -> dict[str, Any]:
     if data.startswith(_PNG):
         header = read_image_header(data)
-        channels = {"L": 1, "I;16": 1, "P": 1, "RGB": 3, "RGBA": 4}.get(header.mode)
+        channels = {"1": 1, "L": 1, "I;16": 1, "P": 1, "LA": 2, "RGB": 3, "RGBA": 4}.get(header.mode)
         if channels is None:
             raise ValueError(f"a PNG of mode {header.mode}; a raster is grey or colour with 8 or 16 bits")
         kind = "uint16" if header.has_sixteen_bits else "uint8"

@@ -93,6 +93,7 @@ KINDS: Mapping[str, KindSpec] = MappingProxyType(
                 "columns": pa.string(),
                 "dropped": pa.int64(),
                 "bounds": pa.list_(pa.float64()),
+                "origin": pa.list_(pa.float64()),
                 "source_format": pa.string(),
             },
         ),
@@ -142,6 +143,7 @@ class RejectReason(StrEnum):
     FORBIDDEN_MEMBER = "forbidden_member"
     INVALID_KEY = "invalid_key"
     INVALID_LABEL = "invalid_label"
+    INVALID_TIME = "invalid_time"
     MISALIGNED = "misaligned"
     MISSING_FIELD = "missing_field"
     MISSING_FILE = "missing_file"

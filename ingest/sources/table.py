@@ -119,7 +119,9 @@ class _Table:
         said = {role: _value(row, column) for role, column in self._roles.said.items()}
         start_s, end_s = (_seconds(said.get(role), role, problems) for role in ("start", "end"))
         if start_s is not None and end_s is not None and end_s <= start_s:
-            problems.append((RejectReason.TOO_SHORT, f"the row ends at {end_s:g} s, where it starts at {start_s:g} s"))
+            problems.append(
+                (RejectReason.INVALID_TIME, f"the row ends at {end_s:g} s, where it starts at {start_s:g} s")
+            )
         group, place = self._group(said, parts, start_s)
         bytes_in_row = any(part.row >= 0 for part in parts)
         return RawItem(
@@ -219,7 +221,7 @@ def _seconds(value: Any, role: str, problems: list[Problem]) -> float | None:  #
     except (TypeError, ValueError):
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        problems.append((RejectReason.TOO_SHORT, f"{role} {value!r} is no time in seconds from the beginning"))
+        problems.append((RejectReason.INVALID_TIME, f"{role} {value!r} is no time in seconds from the beginning"))
         return None
     return seconds
 

@@ -2,12 +2,16 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from ingest.images import store_image
+from ingest.settings import IngestSettings
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -68,3 +72,23 @@ def captioned_folder(root: Path, count: int) -> Path:
         files[f"{stem}.txt"] = f"caption of picture {number}"
         files[f"{stem}.cls"] = str(number % 7)
     return write_files(root, files)
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """What a picture file became: the encoded picture, its extension, size in pixels, and all facts."""
+
+    data: bytes
+    extension: str
+    width: int
+    height: int
+    facts: Mapping[str, Any]
+
+
+def store_picture(data: bytes, settings: IngestSettings) -> StoredPicture:
+    """Store a picture file as the field `image`."""
+    field = store_image(data, "image", settings)
+    assert isinstance(field.data, bytes)
+    return StoredPicture(
+        field.data, field.extension, int(field.facts["width"]), int(field.facts["height"]), field.facts
+    )

@@ -131,7 +131,7 @@ def test_eight_channels_out_of_ffmpeg_do_not_crash() -> None:
 @pytest.mark.parametrize("name", ["audio", "left"])
 def test_fields_have_the_names_kinds_and_facts_that_the_schema_knows(store_what: AudioStore, name: str) -> None:
     fields = store_audio(Raw.of(written(tone(1.0, 16_000), 16_000, "WAV"), name="x"), name, audio(store=store_what))
-    expected = {"flac": ["audio"], "logmel": ["logmel"], "both": ["audio", "logmel"]}[store_what.value]
+    expected = {"flac": ["audio"], "logmel": ["logmel"], "both": ["audio", "logmel"], "none": []}[store_what.value]
     assert [field.kind for field in fields] == expected
     for field in fields:
         assert field.name == (name if field.kind == "audio" else {"audio": "logmel", "left": "left_logmel"}[name])

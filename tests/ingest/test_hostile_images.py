@@ -6,12 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ingest.images import store_image
 from ingest.rejection import Rejection
 from ingest.settings import IngestSettings
 from pipelines.transforms.image import decode_image
 from shards.schema import RejectReason
-from tests.ingest.pictures import encoded, exif_of, pixels
+from tests.ingest.pictures import encoded, exif_of, pixels, store_picture
 
 PLAIN = IngestSettings()
 HOSTILE = Path(__file__).parents[2].parent / "shared" / "data" / "hostile" / "image"
@@ -31,7 +30,7 @@ def test_a_damaged_file_is_stored_or_refused_and_never_anything_else(data: st.Da
         file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
     file = file[: data.draw(st.integers(0, len(file)))] if data.draw(st.booleans()) else file
     try:
-        stored = store_image(bytes(file), IngestSettings(image_size=16))
+        stored = store_picture(bytes(file), IngestSettings(image_size=16))
     except Rejection:
         return
     assert decode_image(stored.data).shape == (stored.height, stored.width, 3)
@@ -50,7 +49,7 @@ def hostile_files() -> list[Any]:
 @pytest.mark.parametrize("image_size", [None, 64])
 def test_odd_files_of_others_are_stored_readable_or_refused(path: Path, image_size: int | None) -> None:
     try:
-        stored = store_image(path.read_bytes(), IngestSettings(image_size=image_size))
+        stored = store_picture(path.read_bytes(), IngestSettings(image_size=image_size))
     except Rejection as rejection:
         assert rejection.reason in RejectReason and rejection.detail
         return

@@ -9,13 +9,12 @@ import pytest
 import simplejpeg
 from PIL import Image, ImageCms
 
-from ingest.images import store_image
 from ingest.jpeg_segments import without_exif
 from ingest.rejection import Rejection
 from ingest.settings import Check, IngestSettings, Limits
 from pipelines.transforms.image import decode_image
 from shards.schema import RejectReason
-from tests.ingest.pictures import Pixels, encoded, exif_of, jpeg, pixels, png
+from tests.ingest.pictures import Pixels, encoded, exif_of, jpeg, pixels, png, store_picture
 
 PLAIN = IngestSettings()
 HOSTILE = Path(__file__).parents[2].parent / "shared" / "data" / "hostile" / "image"
@@ -23,14 +22,14 @@ HOSTILE = Path(__file__).parents[2].parent / "shared" / "data" / "hostile" / "im
 
 def reason_of(data: bytes, **changed: Any) -> str:
     with pytest.raises(Rejection) as caught:
-        store_image(data, IngestSettings(**changed))
+        store_picture(data, IngestSettings(**changed))
     assert caught.value.detail
     return str(caught.value.reason.value)
 
 
 def shown(data: bytes, **changed: Any) -> Pixels:
     """Return the pixels that are stored of a file."""
-    return decode_image(store_image(data, IngestSettings(**changed)).data)
+    return decode_image(store_picture(data, IngestSettings(**changed)).data)
 
 
 def distance(first: Pixels, second: Pixels) -> float:
@@ -59,14 +58,14 @@ def huge_png(width: int, height: int) -> bytes:
     "data", [jpeg(1), png(1), encoded(pixels(1), "WEBP"), encoded(Image.fromarray(pixels(1)[..., 0]), "JPEG")]
 )
 def test_a_plain_picture_is_stored_bit_by_bit(data: bytes) -> None:
-    stored = store_image(data, PLAIN)
+    stored = store_picture(data, PLAIN)
     assert stored.data == data
     assert (stored.width, stored.height) == (48, 40)
 
 
 def test_a_misnamed_picture_is_stored_as_what_it_is() -> None:
-    stored = store_image(png(1), PLAIN)
-    assert (stored.extension, stored.facts["image.format"]) == ("png", "png")
+    stored = store_picture(png(1), PLAIN)
+    assert (stored.extension, stored.facts["format"]) == ("png", "png")
 
 
 # What is refused
@@ -111,7 +110,7 @@ def test_a_file_of_too_many_bytes_is_refused_before_it_is_read(tmp_path: Path) -
     from ingest.raw_bytes import RawBytes
 
     (tmp_path / "a.jpg").write_bytes(jpeg(1))
-    part = Part(field="image", uri="a.jpg", size=10_000, modified_ns=0)
+    part = Part(field="image", kind="image", uri="a.jpg", size=10_000, modified_ns=0)
     with pytest.raises(Rejection) as caught:
         RawBytes(tmp_path, [], Limits(image_bytes=9_999)).read(part)
     assert caught.value.reason is RejectReason.TOO_MANY_BYTES
@@ -149,7 +148,7 @@ def test_animated_pictures_are_refused(kind: str) -> None:
 
 
 def test_a_gif_of_one_frame_is_a_picture() -> None:
-    stored = store_image(encoded(pixels(1), "GIF"), PLAIN)
+    stored = store_picture(encoded(pixels(1), "GIF"), PLAIN)
     assert stored.extension == "png"
 
 
@@ -157,7 +156,7 @@ def test_a_gif_of_one_frame_is_a_picture() -> None:
 
 
 def test_cmyk_without_a_profile_becomes_rgb() -> None:
-    stored = store_image(encoded(Image.fromarray(pixels(1)).convert("CMYK"), "JPEG", quality=95), PLAIN)
+    stored = store_picture(encoded(Image.fromarray(pixels(1)).convert("CMYK"), "JPEG", quality=95), PLAIN)
     assert stored.extension == "jpg"
     assert distance(decode_image(stored.data), pixels(1)) < 4
 
@@ -219,7 +218,7 @@ def sixteen_bit_grey() -> np.ndarray:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bit_grey_is_scaled_to_eight(kind: str) -> None:
     values = sixteen_bit_grey()
-    stored = store_image(encoded(Image.fromarray(values), kind), PLAIN)
+    stored = store_picture(encoded(Image.fromarray(values), kind), PLAIN)
     assert stored.extension == "png"
     assert np.array_equal(decode_image(stored.data)[..., 0], np.round(values / 257).astype(np.uint8))
 
@@ -248,7 +247,7 @@ def sixteen_bit_colour_tiff(values: np.ndarray) -> bytes:
 @pytest.mark.parametrize("encode", [sixteen_bit_colour_png, sixteen_bit_colour_tiff])
 def test_sixteen_bit_colour_is_stored_with_eight(encode: Any) -> None:
     values = np.random.default_rng(1).integers(0, 65536, (40, 48, 3)).astype(np.uint16)
-    stored = store_image(encode(values), PLAIN)
+    stored = store_picture(encode(values), PLAIN)
     assert stored.extension == "png" and stored.data[24] == 8
     difference = decode_image(stored.data).astype(int) - np.round(values / 257).astype(int)
     assert np.abs(difference).max() <= 1
@@ -277,7 +276,7 @@ def turned(picture: Pixels, orientation: int) -> Pixels:
 def test_every_orientation_comes_out_as_the_same_upright_picture(kind: str, orientation: int) -> None:
     options: dict[str, Any] = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
     data = encoded(turned(pixels(3), orientation), kind, exif=exif_of(orientation), **options)
-    stored = store_image(data, PLAIN)
+    stored = store_picture(data, PLAIN)
     assert (stored.width, stored.height) == (48, 40)
     assert distance(decode_image(stored.data), pixels(3)) < (3 if options else 1e-9)
     with Image.open(io.BytesIO(stored.data)) as image:
@@ -287,7 +286,7 @@ def test_every_orientation_comes_out_as_the_same_upright_picture(kind: str, orie
 
 def test_a_jpeg_copied_without_its_exif_keeps_every_pixel() -> None:
     with_exif = jpeg(4, exif=exif_of(1), comment=b"kept")
-    stored = store_image(with_exif, PLAIN)
+    stored = store_picture(with_exif, PLAIN)
     assert stored.data == jpeg(4, comment=b"kept") != with_exif
     assert np.array_equal(decode_image(stored.data), simplejpeg.decode_jpeg(with_exif))
 
@@ -298,7 +297,7 @@ def test_a_jpeg_copied_without_its_exif_keeps_every_pixel() -> None:
 @pytest.mark.parametrize("kind, mode", [("JPEG", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGB"), ("WEBP", "RGB")])
 def test_broken_exif_around_a_sound_picture_is_stripped(exif: bytes, kind: str, mode: str) -> None:
     data = encoded(Image.fromarray(pixels(1)).convert(mode), kind, exif=exif)
-    stored = store_image(data, PLAIN)
+    stored = store_picture(data, PLAIN)
     assert (stored.width, stored.height) == (48, 40)
     assert b"Exif" not in stored.data
 
@@ -308,7 +307,7 @@ def test_what_cameras_append_to_a_jpeg_is_cut_off() -> None:
     exif = exif_of(1)
     buffer = io.BytesIO()
     first.save(buffer, "MPO", save_all=True, append_images=[second], exif=exif, quality=95)
-    stored = store_image(buffer.getvalue(), PLAIN)
+    stored = store_picture(buffer.getvalue(), PLAIN)
     assert stored.extension == "jpg"
     assert distance(decode_image(stored.data), pixels(1)) < 3
     assert b"MPF" not in stored.data and b"SecretCamera" not in stored.data
@@ -339,7 +338,7 @@ def test_xmp_and_late_exif_are_stripped_without_touching_a_pixel() -> None:
     body = b"eXIf" + exif_of(1).tobytes()[6:]
     late = plain[:-12] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + plain[-12:]
     for data in (png(1, pnginfo=info), late):
-        stored = store_image(data, PLAIN)
+        stored = store_picture(data, PLAIN)
         assert b"SecretCamera" in data and b"SecretCamera" not in stored.data
         assert np.array_equal(decode_image(stored.data), pixels(1))
 
@@ -351,20 +350,20 @@ def test_xmp_and_late_exif_are_stripped_without_touching_a_pixel() -> None:
     "width, height, size", [(100, 60, (53, 32)), (60, 100, (32, 53)), (64, 64, (32, 32)), (333, 33, (323, 32))]
 )
 def test_the_shorter_side_becomes_the_wanted_size(width: int, height: int, size: tuple[int, int]) -> None:
-    stored = store_image(png(1, width=width, height=height), IngestSettings(image_size=32))
+    stored = store_picture(png(1, width=width, height=height), IngestSettings(image_size=32))
     assert (stored.width, stored.height) == size == decode_image(stored.data).shape[1::-1]
 
 
 @pytest.mark.parametrize("width, height", [(32, 100), (100, 32), (31, 20), (1, 1), (1, 500)])
 def test_a_picture_is_never_made_larger(width: int, height: int) -> None:
     data = png(1, width=width, height=height)
-    assert store_image(data, IngestSettings(image_size=32)).data == data
+    assert store_picture(data, IngestSettings(image_size=32)).data == data
 
 
 @pytest.mark.parametrize("width, height", [(400, 400), (480, 320), (300, 600)])
 def test_resizing_agrees_with_pillow(width: int, height: int) -> None:
     source = pixels(5, width=width, height=height)
-    stored = store_image(encoded(source, "PNG"), IngestSettings(image_size=96))
+    stored = store_picture(encoded(source, "PNG"), IngestSettings(image_size=96))
     expected = Image.fromarray(source).resize((stored.width, stored.height), Image.Resampling.BICUBIC)
     assert psnr(decode_image(stored.data), np.asarray(expected)) >= 40
 
@@ -381,7 +380,7 @@ def test_a_large_jpeg_decoded_at_a_fraction_agrees_with_pillow_at_full_size(monk
     monkeypatch.setattr("simplejpeg.decode_jpeg", spy)
     grey = Image.fromarray(pixels(6, width=900, height=700)).convert("L")
     source = encoded(grey, "JPEG", quality=98)
-    stored = store_image(source, IngestSettings(image_size=80, jpeg_quality=100))
+    stored = store_picture(source, IngestSettings(image_size=80, jpeg_quality=100))
     assert asked[0] == 225
     with Image.open(io.BytesIO(source)) as image:
         expected = image.resize((stored.width, stored.height), Image.Resampling.BICUBIC).convert("RGB")
@@ -390,15 +389,15 @@ def test_a_large_jpeg_decoded_at_a_fraction_agrees_with_pillow_at_full_size(monk
 
 def test_turned_pictures_are_made_smaller_by_their_upright_size() -> None:
     data = encoded(turned(pixels(3, width=120, height=60), 6), "JPEG", exif=exif_of(6), quality=95)
-    stored = store_image(data, IngestSettings(image_size=30))
+    stored = store_picture(data, IngestSettings(image_size=30))
     assert (stored.width, stored.height) == (60, 30)
 
 
 def test_what_was_lossless_stays_lossless_and_what_was_lossy_becomes_jpeg() -> None:
     for kind, extension in (("PNG", "png"), ("TIFF", "png"), ("BMP", "png"), ("JPEG", "jpg"), ("WEBP", "jpg")):
-        assert store_image(encoded(pixels(1, width=90), kind), IngestSettings(image_size=32)).extension == extension
+        assert store_picture(encoded(pixels(1, width=90), kind), IngestSettings(image_size=32)).extension == extension
 
 
 def test_only_the_header_is_checked_if_only_that_is_asked() -> None:
     cut = jpeg(1)[:-200]
-    assert store_image(cut, IngestSettings(check=Check.HEADER)).data == cut
+    assert store_picture(cut, IngestSettings(check=Check.HEADER)).data == cut

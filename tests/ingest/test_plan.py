@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.items import Part, RawItem
-from ingest.plan import Plan, make_plan
-from ingest.plan_file import commit_plan, read_plan_header, read_planned_items
+from ingest.plan import Plan, make_plan, without_doubles
+from ingest.plan_file import PLAN, commit_plan, read_plan_header, read_planned_items
 from ingest.settings import IngestSettings
-from shards.errors import PlanMismatchError, SourceError
+from shards.errors import PlanMismatchError, SettingsError, SourceError
 from shards.manifest import Manifest
 from shards.schema import MAX_KEY_CHARACTERS, RejectReason, is_valid_key
 from tests.ingest.pictures import jpeg, write_files
@@ -24,8 +24,9 @@ Run = Callable[..., Manifest]
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def item(name: str, *, label: str | None = None, group: str = "") -> RawItem:
-    return RawItem(identity=name, parts=(Part(field="image", uri=f"{name}.jpg", size=1),), label=label, group=group)
+def item(name: str, *, label: str | None = None, near: str = "", split: str = "") -> RawItem:
+    part = Part(field="image", kind="image", uri=f"{name}.jpg", size=1)
+    return RawItem(identity=name, parts=(part,), label=label, near=near, split=split)
 
 
 @settings(max_examples=60, deadline=None)
@@ -58,7 +59,7 @@ def test_a_sample_keeps_its_key_whatever_is_added_to_the_source() -> None:
 
 
 def test_the_plan_does_not_depend_on_the_order_of_the_listing() -> None:
-    items = [item(f"i{number}", label=f"c{number % 3}", group=f"g{number % 4}") for number in range(50)]
+    items = [item(f"i{number}", label=f"c{number % 3}", near=f"g{number % 4}") for number in range(50)]
     assert make_plan(items, IngestSettings()) == make_plan(items[::-1], IngestSettings())
 
 
@@ -70,8 +71,8 @@ def test_another_seed_gives_another_order() -> None:
 
 
 def test_items_that_are_cheap_to_read_together_stay_together() -> None:
-    plan = make_plan([item(f"i{number}", group=f"g{number % 5}") for number in range(50)], IngestSettings())
-    groups = [planned.item.group for planned in plan.items]
+    plan = make_plan([item(f"i{number}", near=f"g{number % 5}") for number in range(50)], IngestSettings())
+    groups = [planned.item.near for planned in plan.items]
     assert len([1 for one, after in pairwise(groups) if one != after]) == 4
 
 
@@ -84,7 +85,7 @@ def test_the_plan_is_the_same_under_every_hash_seed(tmp_path: Path, table: bool)
     code = (
         "import sys; from pathlib import Path; from ingest.plan import make_plan; from ingest.settings import *; "
         "from ingest.sources.detect import *; "
-        "s = open_source(Path(sys.argv[1]), columns={}, root=None, labels=FolderLabels.AUTO); "
+        "s = open_source(sys.argv[1]); "
         "p = make_plan(s.scan(), IngestSettings()); print(p.plan_id, p.classes, p.fields)"
     )
     said = {
@@ -101,7 +102,7 @@ def test_the_plan_is_the_same_under_every_hash_seed(tmp_path: Path, table: bool)
 
 
 def test_an_identity_that_occurs_twice_is_kept_once_and_rejected_once() -> None:
-    plan = make_plan([item("a"), item("b"), item("a")], IngestSettings())
+    plan = make_plan(without_doubles([item("a"), item("b"), item("a")]), IngestSettings())
     problems = [planned.item.problem[0] for planned in plan.items if planned.item.problem]
     assert problems == [RejectReason.DUPLICATE_MEMBER]
     assert len(plan.items) == 3
@@ -127,21 +128,59 @@ def test_a_plan_comes_back_from_its_file_shard_by_shard(tmp_path: Path) -> None:
         RawItem(
             identity="caf\udce9",
             parts=(
-                Part(field="image", uri="caf\udce9.jpg", size=3, modified_ns=2**60),
-                Part(field="text", inline=b"\xff"),
+                Part(field="image", kind="image", uri="caf\udce9.zip", member="\udce9", size=3, modified_ns=2**60),
+                Part(field="video", kind="video", uri="v.mp4", start_s=0.5, end_s=1.25),
+                Part(field="text", kind="text", inline=b"\xff"),
             ),
             label="cat",
             licence="CC0",
             columns={"b": [1, {"c": None}], "a": 0.5},
+            group="drive \udce9",
+            place=7,
         ),
         RawItem(identity="bad", parts=(), problem=(RejectReason.MISSING_FILE, "gone")),
         *(item(f"i{n}") for n in range(7)),
     ]
     plan = make_plan(items, IngestSettings(shard_size=4))
     commit_plan(tmp_path, plan)
-    assert [entry for shard in range(3) for entry in read_planned_items(tmp_path, shard)] == plan.items
+    assert [entry for shard in range(3) for entry in read_planned_items(tmp_path / PLAN, shard)] == plan.items
     header = read_plan_header(tmp_path)
     assert (header.plan_id, header.settings, header.fields) == (plan.plan_id, plan.settings, plan.fields)
+    assert header.splits == tuple(plan.splits) == ("", "", "")
+
+
+def test_a_shard_holds_items_of_one_split() -> None:
+    items = [item(f"i{number}", split="val" if number % 3 == 0 else "train") for number in range(50)]
+    plan = make_plan(items, IngestSettings(shard_size=10))
+    assert list(plan.splits) == ["train"] * 4 + ["val"] * 2
+    assert [len(members) for members in plan.shards()] == [10, 10, 10, 3, 10, 7]
+    assert all(planned.item.split == plan.splits[planned.shard] for planned in plan.items)
+
+
+def test_a_field_of_two_kinds_is_refused_with_both_items() -> None:
+    rasters = RawItem(identity="b", parts=(Part(field="image", kind="raster", uri="b.npy"),))
+    with pytest.raises(SourceError, match="Field 'image' is of kind image in 'a' and of kind raster in 'b'"):
+        make_plan([item("a"), rasters], IngestSettings())
+
+
+def test_a_required_field_that_no_item_has_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(
+        SettingsError, match=r"--require imge: the source has no such field; it has image. Did you mean"
+    ):
+        make_plan([item("a")], IngestSettings(require=("imge",)))
+
+
+def test_a_video_declares_its_sound_and_its_features() -> None:
+    parts = (Part(field="video", kind="video", uri="a.mp4"), Part(field="front", kind="video", uri="b.mp4"))
+    plan = make_plan([RawItem(identity="a", parts=parts)], IngestSettings())
+    assert plan.fields == {
+        "video": "frames",
+        "front": "frames",
+        "audio": "audio",
+        "front_audio": "audio",
+        "logmel": "logmel",
+        "front_logmel": "logmel",
+    }
 
 
 def test_the_same_plan_may_be_committed_again(tmp_path: Path) -> None:

@@ -160,15 +160,15 @@ def test_an_unforeseen_failure_of_a_decoder_costs_one_item(
 ) -> None:
     raw = write_files(tmp_path / "raw", {f"{n}.jpg": jpeg(n) for n in range(3)})
 
-    def fail(data: bytes, _: object) -> object:
+    def fail(data: bytes, name: str, settings: IngestSettings) -> object:
         if data == jpeg(1):
             raise ZeroDivisionError("inside a library")
-        return original(data, IngestSettings())
+        return original(data, name, settings)
 
     from ingest.images import store_image
 
     original = store_image
-    monkeypatch.setattr("ingest.shard_task.store_image", fail)
+    monkeypatch.setattr("ingest.encode.store_image", fail)
     run_ingest(raw, tmp_path / "out")
     assert reasons(tmp_path / "out") == {"1": "decoder_failed"}
     assert set(stored(tmp_path / "out")) == {"0", "2"}
@@ -233,7 +233,7 @@ def test_a_fault_of_the_machine_rejects_nothing(tmp_path: Path, monkeypatch: pyt
     def refuse(*_: object) -> int:
         raise OSError(fault, os.strerror(fault))
 
-    monkeypatch.setattr("ingest.raw_bytes.os.open", refuse)
+    monkeypatch.setattr("ingest.raw_bytes.local_files.os.open", refuse)
     with pytest.raises(SourceError, match="cannot be read at present"):
         write_shard(out, 0, raw)
 
@@ -245,7 +245,7 @@ def test_running_out_of_memory_rejects_nothing(tmp_path: Path, monkeypatch: pyte
     def exhaust(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("ingest.shard_task.store_image", exhaust)
+    monkeypatch.setattr("ingest.encode.store_image", exhaust)
     with pytest.raises(MemoryError):
         write_shard(out, 0, raw)
 

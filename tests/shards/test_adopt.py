@@ -98,7 +98,7 @@ def test_a_folder_without_tars_is_refused(tmp_path: Path) -> None:
 
 
 def test_tars_without_a_known_member_are_refused(tmp_path: Path) -> None:
-    tar(tmp_path / "a.tar", [("a.flac", b"x")])
+    tar(tmp_path / "a.tar", [("a.mp3", b"x")])
     with pytest.raises(SourceError, match="None of the 1 tars holds a member that maskloom reads"):
         adopt(tmp_path)
 
@@ -175,10 +175,10 @@ def test_a_folder_with_the_name_of_a_key_is_no_member_of_it(tmp_path: Path) -> N
 
 
 def test_unknown_members_are_ignored_and_counted(tmp_path: Path) -> None:
-    tar(tmp_path / "a.tar", [*sample("one"), ("one.flac", b"x"), ("two.flac", b"y"), ("README", b"z")])
+    tar(tmp_path / "a.tar", [*sample("one"), ("one.mp3", b"x"), ("two.mp3", b"y"), ("README", b"z")])
     manifest = adopt(tmp_path)
     assert (manifest.num_samples, manifest.num_rejects) == (1, 0)
-    assert manifest.ignored == {"(none)": 1, "flac": 2}
+    assert manifest.ignored == {"(none)": 1, "mp3": 2}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def dataset_of(root: Path, sizes: list[int]) -> Dataset:
         receipt = Receipt(
             shard=shard,
             plan_id="plan",
+            split="",
             samples=samples,
             rejects={},
             field_samples={"image": samples},
@@ -35,6 +36,7 @@ def dataset_of(root: Path, sizes: list[int]) -> Dataset:
         source="",
         settings={},
         software={},
+        fields={},
         classes=None,
         num_items=sum(sizes),
         num_shards=len(sizes),

@@ -12,7 +12,7 @@ from shards.receipt import read_receipt, receipt_path
 
 
 def origin_of(manifest: Manifest, **changed: Any) -> Origin:
-    values = {name: getattr(manifest, name) for name in Origin.__slots__}
+    values = {name: getattr(manifest, name) for name in Origin.__slots__} | {"fields": manifest.kinds}
     return Origin(**(values | changed))
 
 
@@ -88,7 +88,7 @@ def test_surplus_receipts_stop_the_seal(dataset_root: Path) -> None:
 
 def test_a_manifest_of_a_future_version_names_both_versions(dataset_root: Path) -> None:
     edit(dataset_root / MANIFEST, schema_version=7, invented_later={"x": 1})
-    with pytest.raises(DatasetError, match="schema version 7; this maskloom reads 1"):
+    with pytest.raises(DatasetError, match="schema version 7; this maskloom reads 2"):
         load_manifest(dataset_root)
 
 

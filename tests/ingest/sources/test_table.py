@@ -384,7 +384,7 @@ def test_times_cut_video_and_sound_and_make_the_pieces_a_group(raw: Path) -> Non
 def test_times_that_are_none_reject_their_row(raw: Path, start: str, end: str) -> None:
     write_files(raw, {"v.mp4": b"v"})
     items = listed(opened(write_table(raw, "csv", [{"video": "v.mp4", "start": start, "end": end}])))
-    assert problems(items) == {"table.csv#0": "too_short"}
+    assert problems(items) == {"table.csv#0": "invalid_time"}
 
 
 def test_groups_and_places_come_from_their_columns(raw: Path) -> None:
