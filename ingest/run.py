@@ -1,4 +1,4 @@
-"""The chain of an ingest: scan, survey, plan, shard tasks, seal. Every arrow is durable, and a killed run goes on from there."""
+"""The chain of an ingest: scan, survey, plan, shard tasks, seal. Every arrow is durable: a killed run goes on from there."""
 
 from __future__ import annotations
 
