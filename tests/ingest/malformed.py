@@ -171,7 +171,7 @@ def references() -> Files:
 
 
 def write_corpus(root: Path, *, seed: int, count: int) -> int:
-    """Write at least `count` files below `root`, the same for the same seed, and return how many."""
+    """Write at least `count` files below `root`, each an item of its own, the same for the same seed; return how many."""
     draws = random.Random(seed)
     fixed = [*pickles(), *bombs(), *archives(), *references()]
     rest = max(0, count - len(fixed))
@@ -183,6 +183,6 @@ def write_corpus(root: Path, *, seed: int, count: int) -> int:
         *noise(draws, rest // 5 - rest // 10),
     ]
     root.mkdir(parents=True)
-    for name, data in (*fixed, *drawn):
-        (root / name).write_bytes(data)
+    for number, (name, data) in enumerate((*fixed, *drawn)):
+        (root / f"{number:04d}-{name}").write_bytes(data)
     return len(fixed) + len(drawn)
