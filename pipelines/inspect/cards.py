@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -162,7 +163,9 @@ def _line(kind: str, facts: Facts, num_bytes: int) -> str:
 
 
 def _is_known(value: Any) -> bool:  # noqa: ANN401 - whatever a column of the index may hold
-    return value is not None and not (isinstance(value, int) and value == ABSENT)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is not None and value != ABSENT
 
 
 _WORDS: Mapping[str, Callable[[Any], str]] = {

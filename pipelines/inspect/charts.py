@@ -56,30 +56,33 @@ class Count:
 def histogram(name: str, values: Floats) -> Histogram:
     """Draw how at least two different values are spread.
 
-    Bars are equally wide, in the logarithm where values span more than a factor of 20. Of whole numbers, every bar spans
-    equally many.
+    Bars are equally wide, in the logarithm where values span more than a factor of 20. Otherwise, every bar of whole
+    numbers stands for equally many of them.
     """
     spread = Spread.of(values)
     is_wide = spread.least > 0 and spread.high >= _WIDE * spread.low
-    edges = _log_edges(values) if is_wide else _edges(values)
+    is_whole = not is_wide and bool((values == np.rint(values)).all())
+    edges = _log_edges(values) if is_wide else _whole_edges(values) if is_whole else _even_edges(values)
     counts, _ = np.histogram(values, edges)
     places = np.linspace(0, WIDTH, len(edges))
     scale = np.log if is_wide else np.asarray
-    tallest = counts.max()
+    middle = spread.median + (0.5 if is_whole else 0)
     return Histogram(
         name=name,
         bars=tuple(
             Bar(
-                x=round(float(places[number]), 2),
-                y=round(float(HEIGHT * (1 - count / tallest)), 2),
-                width=round(float(places[number + 1] - places[number]) * 0.92, 2),
-                height=round(float(HEIGHT * count / tallest), 2),
-                words=f"{in_words(name, edges[number])} to {in_words(name, edges[number + 1])}: {count:,} samples",
+                x=round(float(left), 2),
+                y=round(HEIGHT * (1 - count / int(counts.max())), 2),
+                width=round(float(right - left) * 0.92, 2),
+                height=round(HEIGHT * count / int(counts.max()), 2),
+                words=f"{_span(name, float(low), float(high), is_whole=is_whole)}: {count:,} samples",
             )
-            for number, count in enumerate(counts.tolist())
+            for left, right, low, high, count in zip(
+                places[:-1], places[1:], edges[:-1], edges[1:], counts.tolist(), strict=True
+            )
             if count
         ),
-        median_x=round(float(np.interp(scale(spread.median), scale(edges), places)), 2),
+        median_x=round(float(np.interp(scale(middle), scale(edges), places)), 2),
         least=in_words(name, spread.least),
         median=in_words(name, spread.median),
         most=in_words(name, spread.most),
@@ -87,12 +90,21 @@ def histogram(name: str, values: Floats) -> Histogram:
     )
 
 
-def _edges(values: Floats) -> Floats:
+def _span(name: str, low: float, high: float, *, is_whole: bool) -> str:
+    """Say from which value to which a bar stands; of whole numbers, the upper edge is the first one beyond."""
+    if is_whole and high - low == 1:
+        return in_words(name, low)
+    return f"{in_words(name, low)} to {in_words(name, high - 1 if is_whole else high)}"
+
+
+def _even_edges(values: Floats) -> Floats:
+    return np.linspace(values.min(), values.max(), _MAX_BARS + 1)
+
+
+def _whole_edges(values: Floats) -> Floats:
     least, most = float(values.min()), float(values.max())
-    if not (values == np.rint(values)).all():
-        return np.linspace(least, most, _MAX_BARS + 1)
-    step = int(-(-(most - least + 1) // _MAX_BARS))
-    return least + step * np.arange(-(-(most - least + 1) // step) + 1)
+    step = -(-(most - least + 1) // _MAX_BARS)
+    return np.asarray(least + step * np.arange(-(-(most - least + 1) // step) + 1))
 
 
 def _log_edges(values: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,11 @@ from pipelines.randomness import generator_for
 MAX_POINTS = 4000
 STEPS = 16_000
 """A coordinate of this many steps lies as far from the middle as 98 % of the points at most."""
+MAX_ATTRIBUTES = 3
+"""Attributes, beside colour and height, that points can be coloured by."""
 
 _FARTHEST_STEPS = 32_000
-_NOT_SCALARS = frozenset({"x", "y", "z", "red", "green", "blue", "alpha", "nx", "ny", "nz"})
-_MAX_SCALARS = 3
+_NOT_ATTRIBUTES = frozenset({"x", "y", "z", "red", "green", "blue", "alpha", "nx", "ny", "nz"})
 _STRETCH = (2, 98)
 
 
@@ -57,7 +59,7 @@ def pack_cloud(points: Float32[np.ndarray, "points columns"], columns: Sequence[
         generator = generator_for(seed=0, epoch=0, key=key, purpose="points that are shown")
         finite = finite[np.sort(generator.choice(len(finite), MAX_POINTS, replace=False))]
     named = {name: finite[:, place] for place, name in enumerate(columns[: finite.shape[1]])}
-    painted = [*_colours(named), *_scalars({"height": finite[:, 2]} | named)]
+    painted = [*_colours(named), _scalar("height", finite[:, 2]), *_attributes(named)]
     return PackedCloud(
         data=b"".join([_quantised(finite[:, :3]), *(data for _, data in painted)]),
         count=len(finite),
@@ -83,14 +85,16 @@ def _colours(named: dict[str, npt.NDArray[np.float32]]) -> list[tuple[Colouring,
     return [(Colouring(name="colour", width=3, low=0.0, high=1.0), data)]
 
 
-def _scalars(named: dict[str, npt.NDArray[np.float32]]) -> list[tuple[Colouring, bytes]]:
-    """Return the intensity first, if there is one, then the height and the other attributes that vary."""
-    names = sorted((name for name in named if name not in _NOT_SCALARS), key=lambda name: name != "intensity")
-    found = []
-    for name in names:
-        values = np.nan_to_num(named[name].astype(np.float64))
-        low, high = np.percentile(values, _STRETCH).tolist() if len(values) else (0.0, 0.0)
-        if high > low or name == "height":
-            places = np.clip((values - low) / max(high - low, 1e-12), 0, 1) * 255
-            found.append((Colouring(name=name, width=1, low=low, high=high), places.astype(np.uint8).tobytes()))
-    return found[:_MAX_SCALARS]
+def _attributes(named: dict[str, npt.NDArray[np.float32]]) -> list[tuple[Colouring, bytes]]:
+    """Return the first few attributes that vary, in their order, which has the intensity first."""
+    painted = (_scalar(name, values) for name, values in named.items() if name not in _NOT_ATTRIBUTES)
+    return list(
+        islice(((colouring, data) for colouring, data in painted if colouring.low < colouring.high), MAX_ATTRIBUTES)
+    )
+
+
+def _scalar(name: str, values: npt.NDArray[np.float32]) -> tuple[Colouring, bytes]:
+    known = np.nan_to_num(values.astype(np.float64))
+    low, high = np.percentile(known, _STRETCH).tolist() if len(known) else (0.0, 0.0)
+    places = np.clip((known - low) / max(high - low, 1e-12), 0, 1) * 255
+    return Colouring(name=name, width=1, low=low, high=high), places.astype(np.uint8).tobytes()

@@ -40,7 +40,7 @@ MAX_CHARACTERS = 4000
 """Characters of captions or metadata that are shown."""
 
 _IMAGE_LONGEST, _FRAME_LONGEST = 336, 224
-_FOR_PICTURES = 90_000
+_FOR_PICTURES = 64_000
 """Bytes of a sample's allowance that sounds and clips to be played must leave for what can be seen."""
 _WAVE_STEPS, _WAVE_HEIGHT = 300, 32
 
@@ -116,7 +116,8 @@ def _clip_panel(
     ]
     count = max(len(frames), held.facts["count"])
     summary = f"{len(frames)} of {count:,} frames" if len(frames) < count else ""
-    more = {"video": video, "times": list(times.values()), "is_moving": True}
+    left_out = wording.size(len(held.data)) if held.data and video is None else ""
+    more = {"video": video, "left_out": left_out, "times": list(times.values()), "is_moving": True}
     return Panel(shape="film", content=_film(held, pictures, summary) | more)
 
 
@@ -128,6 +129,7 @@ def _film(held: Held, pictures: Sequence[tuple[str, Picture]], summary: str) -> 
         "summary": summary,
         "start": held.facts.get("start") or 0.0,
         "video": None,
+        "left_out": "",
         "times": [],
         "is_moving": False,
     }

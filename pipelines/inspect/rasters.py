@@ -1,6 +1,7 @@
 """Rasters as pictures: depth and other measures on a colour scale, several bands one by one, ids in colours of their own."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ MAX_COLUMNS = 360
 MAX_BANDS = 12
 MAX_IDS = 10
 _STRETCH = (2, 98)
+_LARGEST_ID = 2.0**62
 _ZERO_IS_NOTHING = frozenset({"depth", "disparity"})
 """Fields in which a sensor writes 0 where it saw nothing."""
 
@@ -79,7 +81,7 @@ def show_composite(values: Shaped[np.ndarray, "height width 3"]) -> UInt8[np.nda
 
 def show_ids(values: Shaped[np.ndarray, "height width"]) -> tuple[npt.NDArray[np.uint8], list[Identity]]:
     """Return an RGB picture of ids, and the ids, most frequent first."""
-    whole = np.nan_to_num(values).astype(np.int64)
+    whole = (values if values.dtype.kind in "iu" else _rounded(values)).astype(np.int64)
     ids, places, counts = np.unique(whole, return_inverse=True, return_counts=True)
     colours = id_colours(ids)
     frequent = np.argsort(-counts, kind="stable")
@@ -99,6 +101,11 @@ def show_logmel(features: Shaped[np.ndarray, "frames bins"]) -> npt.NDArray[np.u
     columns = np.add.reduceat(numbers, starts, axis=0) / lengths[:, None] if num_columns else np.zeros((1, 1))
     low, high = np.percentile(columns, _STRETCH).tolist()
     return shade(columns.T[::-1], MAGMA, low=low, high=high)
+
+
+def _rounded(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return ids that were stored as floating-point numbers as whole ones; NaN becomes 0."""
+    return np.clip(np.rint(np.nan_to_num(values.astype(np.float64))), -_LARGEST_ID, _LARGEST_ID)
 
 
 def _has_value(numbers: npt.NDArray[np.float64], field: str) -> npt.NDArray[np.bool_]:

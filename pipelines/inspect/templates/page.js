@@ -120,7 +120,7 @@ function drawCloud(canvas, cloud, camera, colours) {
 
 function startCloud(box) {
   const canvas = box.querySelector("canvas"), choice = box.querySelector("select"), start = { yaw: -0.6, pitch: 0.45, zoom: 1 };
-  let camera = { ...start }, cloud = null, isWaiting = false;
+  let camera = { ...start }, cloud = null, isWaiting = false, held = null;
   function draw() {
     isWaiting = false;
     cloud ??= readCloud(canvas);
@@ -153,9 +153,14 @@ function startCloud(box) {
     event.preventDefault();
     keys[event.key]();
   });
-  canvas.addEventListener("pointerdown", (event) => canvas.setPointerCapture(event.pointerId));
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    held = event;
+  });
   canvas.addEventListener("pointermove", (event) => {
-    if (canvas.hasPointerCapture(event.pointerId)) turn(-event.movementX * 0.01, event.movementY * 0.01);
+    if (!canvas.hasPointerCapture(event.pointerId)) return;
+    turn((held.clientX - event.clientX) * 0.01, (event.clientY - held.clientY) * 0.01);
+    held = event;
   });
   canvas.addEventListener("dblclick", keys[0]);
   canvas.addEventListener("wheel", (event) => {
