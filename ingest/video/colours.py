@@ -9,6 +9,7 @@ swscale does. Transparency is dropped, interlaced fields stay woven, and pixels 
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Sequence
 from typing import cast
 
@@ -40,33 +41,37 @@ _ORIENTATIONS = {
 """EXIF orientation by the signs of the four entries of a display matrix that turn and mirror."""
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 _WIDE = (ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432)
+
+
+class _Kept(threading.local):
+    """What swscale works out once for frames of one kind; for HDR that takes seconds, too long to do it for every file."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_of_this_thread = _Kept()
 _SMALLEST_TURN = 1 / 64
 """Entries of a display matrix below this share of the largest count as 0; a picture turned by less looks straight."""
 
 
-class RgbConverter:
-    """Converts the frames of one stream; it keeps what swscale needs from frame to frame."""
+def upright(frame: VideoFrame) -> Pixels:
+    """Return a frame as uint8 RGB of shape (height, width, 3), turned the way it is shown.
 
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-
-    def upright(self, frame: VideoFrame) -> Pixels:
-        """Return a frame as uint8 RGB of shape (height, width, 3), turned the way it is shown.
-
-        Raises:
-            Rejection: Its pixels have no meaning in RGB, or it is shown tilted.
-        """
-        conversion: dict[str, int] = {}
-        if frame.color_trc in _HDR:
-            conversion["dst_color_trc"] = ColorTrc.BT709
-            if frame.color_primaries in _WIDE:
-                conversion["dst_color_primaries"] = ColorPrimaries.BT709
-        try:
-            pixels = to_rgb(frame, self._reformatter, **conversion)
-        except av.FFmpegError as error:
-            detail = f"{frame.format.name} (matrix {frame.colorspace}, transfer {frame.color_trc}): {error.strerror}"
-            raise Rejection(RejectReason.UNSUPPORTED_PIXELS, detail) from error
-        return turned(pixels, orientation(frame))
+    Raises:
+        Rejection: Its pixels have no meaning in RGB, or it is shown tilted.
+    """
+    conversion: dict[str, int] = {}
+    if frame.color_trc in _HDR:
+        conversion["dst_color_trc"] = ColorTrc.BT709
+        if frame.color_primaries in _WIDE:
+            conversion["dst_color_primaries"] = ColorPrimaries.BT709
+    try:
+        pixels = to_rgb(frame, _of_this_thread.reformatter, **conversion)
+    except av.FFmpegError as error:
+        detail = f"{frame.format.name} (matrix {frame.colorspace}, transfer {frame.color_trc}): {error.strerror}"
+        raise Rejection(RejectReason.UNSUPPORTED_PIXELS, detail) from error
+    return turned(pixels, orientation(frame))
 
 
 def orientation(frame: VideoFrame) -> int:

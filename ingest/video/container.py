@@ -90,7 +90,7 @@ def opened(raw: Raw) -> Iterator[OpenVideo]:
             with av.open(file, "r", options=options, metadata_errors="replace") as container:
                 yield OpenVideo(container=container, stream=_pictures(container))
         except av.FFmpegError as error:
-            raise corrupt(error) from error
+            raise Rejection(RejectReason.CORRUPT_VIDEO, said(error)) from error
 
 
 def rewind(video: OpenVideo, sought: int | None) -> None:
@@ -103,10 +103,10 @@ def rewind(video: OpenVideo, sought: int | None) -> None:
         video.container.seek(min(0, video.stream.start_time or 0), stream=video.stream)
 
 
-def corrupt(error: av.FFmpegError) -> Rejection:
-    """Return the rejection of a file on which FFmpeg gives up."""
-    said = error.log[1][2].strip() if error.log and error.log[1] else ""
-    return Rejection(RejectReason.CORRUPT_VIDEO, f"{error.strerror}{f': {said}' if said else ''}")
+def said(error: av.FFmpegError) -> str:
+    """Return what FFmpeg says of the file on which it gives up."""
+    last = error.log[1][2].strip() if error.log and error.log[1] else ""
+    return f"{error.strerror}{f': {last}' if last else ''}"
 
 
 def _check_start(head: bytes) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
+import av
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -22,8 +23,8 @@ from av.video.stream import VideoStream
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import Limits
-from ingest.video.colours import Pixels, RgbConverter
-from ingest.video.container import UNORDERED, OpenVideo, opened, rewind
+from ingest.video.colours import Pixels, upright
+from ingest.video.container import UNORDERED, OpenVideo, opened, rewind, said
 from ingest.video.header import VideoHeader, decoder_options
 from ingest.video.timeline import Need, Timeline, shown_at, stamp_at, stamp_from, stamp_of, survey
 from shards.schema import RejectReason
@@ -106,6 +107,9 @@ class FrameReader:
                 return
             except _FalseKeyframeError:
                 continue
+            except av.FFmpegError as error:
+                place = f"after the frame at {given:.3f} s" if given >= 0 else "before the first wanted frame"
+                raise Rejection(RejectReason.CORRUPT_VIDEO, f"{place}: {said(error)}") from error
 
     @contextmanager
     def _open(self) -> Iterator[OpenVideo]:
@@ -134,9 +138,8 @@ def shown(frames: Iterable[DecodedFrame]) -> Iterator[ShownFrame]:
     Raises:
         Rejection: Their pixels have no meaning in RGB, or they are shown tilted.
     """
-    converter = RgbConverter()
     for decoded in frames:
-        yield ShownFrame(time=decoded.time, pixels=converter.upright(decoded.frame))
+        yield ShownFrame(time=decoded.time, pixels=upright(decoded.frame))
 
 
 class _FalseKeyframeError(Exception):

@@ -14,6 +14,7 @@ from ingest.rejection import Rejection
 from ingest.settings import Limits
 from ingest.video import frame_reader, probe_video
 from ingest.video.clips import middles
+from ingest.video.colours import upright
 from ingest.video.frame_reader import FrameReader, ShownFrame
 from shards.schema import RejectReason
 from tests.ingest.video.footage import Pixels, bars, film, number_of, tone
@@ -86,9 +87,8 @@ def test_thrift_changes_no_pixel(name: str) -> None:
         stream.codec_context.thread_count = 1
         decoded = list(container.decode(stream))
     read = frames_at(MADE[name], [number / 25 + 0.01 for number in range(3, 60, 7)])
-    converter = frame_reader.RgbConverter()
     for frame, number in zip(read, range(3, 60, 7), strict=True):
-        np.testing.assert_array_equal(frame.pixels, converter.upright(decoded[number]))
+        np.testing.assert_array_equal(frame.pixels, upright(decoded[number]))
 
 
 @settings(max_examples=60, deadline=None)
