@@ -27,6 +27,8 @@ SLURM = "slurm"
 """Instead of an address: workers are jobs of the Slurm cluster that this machine submits to."""
 _THREADS_PER_WORKER = 2
 _WINDOW_PER_THREAD = 2
+_FREE_PORT = "127.0.0.1:0"
+"""Where a cluster serves its pages: two runs on one machine must not fight over Dask's default port, which all could reach."""
 _CONNECT_TIMEOUT_S = 15
 _CLOSE_TIMEOUT_S = 5
 _POLL_S = 0.05
@@ -201,14 +203,15 @@ def _client_at(scheduler: str) -> Iterator[Client]:
 
 @contextmanager
 def worker_threads(workers: int) -> Iterator[LocalCluster]:
-    """Run a cluster of threads in this process, for tasks that only wait: nothing is imported twice, no port is opened."""
+    """Run a cluster of threads in this process, for tasks that only wait: nothing is imported twice."""
     # Asking hundreds of times a second where a thread is that waits for a decoder would tell nothing.
     with dask.config.set({"distributed.worker.profile.enabled": False}):
         cluster = LocalCluster(
             n_workers=1,
             threads_per_worker=workers,
             processes=False,
-            dashboard_address=None,
+            dashboard_address=_FREE_PORT,
+            worker_dashboard_address=_FREE_PORT,
             silence_logs=logging.ERROR,
             memory_limit=None,
         )
@@ -230,8 +233,8 @@ def worker_processes(workers: int) -> Iterator[LocalCluster]:
             n_workers=processes,
             threads_per_worker=-(-workers // processes),
             processes=True,
-            dashboard_address="127.0.0.1:0",  # a free port: two runs on one machine must not fight over Dask's default
-            worker_dashboard_address="127.0.0.1:0",
+            dashboard_address=_FREE_PORT,
+            worker_dashboard_address=_FREE_PORT,
             host="127.0.0.1",
             silence_logs=logging.ERROR,
             memory_limit=None,

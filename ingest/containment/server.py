@@ -13,6 +13,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import cast
 
 from ingest.containment.bounds import expect_time_signals, forbid_core_dumps
@@ -28,28 +29,41 @@ IDLE_S = 300.0
 
 
 def serve(control: socket.socket, openers: Mapping[str, OpenJob]) -> None:
-    """Fork a guard for every connection that comes through `control`, until the other end closes or nothing is to do."""
+    """Fork a guard for every connection that comes through `control`, until the other end closes or nothing is to do.
+
+    Guards are waited for, so that what they cost counts as time of the command.
+    """
     control.settimeout(IDLE_S)
     while True:
         try:
             _, connections, _, _ = socket.recv_fds(control, 1, 1)
         except TimeoutError:
-            if _has_children():
+            if _is_guarding():
                 continue
             return
         if not connections:
+            _wait_for_guards()
             return
+        _is_guarding()
         with socket.socket(fileno=connections[0]) as client:
             _fork_guard(control, client, openers)
 
 
-def _has_children() -> bool:
-    """Tell whether guards are at work; those that have ended are forgotten by the system (see `_prepare`)."""
+def _is_guarding() -> bool:
+    """Take leave of the guards that have ended, and tell whether any is left."""
     try:
-        os.waitpid(-1, os.WNOHANG)
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
     except ChildProcessError:
         return False
     return True
+
+
+def _wait_for_guards() -> None:
+    """Wait until all guards have ended; without a client, each does so at once."""
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def _fork_guard(control: socket.socket, client: socket.socket, openers: Mapping[str, OpenJob]) -> None:
@@ -58,7 +72,6 @@ def _fork_guard(control: socket.socket, client: socket.socket, openers: Mapping[
         return
     try:
         die_with(parent)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         control.close()
         _guard(client, openers)
     except (ClientGoneError, OSError):
@@ -86,7 +99,6 @@ def _answer(order: Order, openers: Mapping[str, OpenJob], client: socket.socket)
 def _prepare() -> None:
     """Make this process what its children shall inherit: deaf to Ctrl-C, which the command answers, and quiet."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     expect_time_signals()
     forbid_core_dumps()
 

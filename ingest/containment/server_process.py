@@ -31,6 +31,7 @@ class ServerProcess:
     def __init__(self, openers: tuple[str, ...]) -> None:
         self._lock = threading.Lock()
         self._idle: list[socket.socket] = []
+        self._busy: set[socket.socket] = set()
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the server
         self._control, theirs = socket.socketpair()
         self._closed = False
@@ -74,12 +75,17 @@ class ServerProcess:
     def _guard(self) -> Iterator[socket.socket]:
         """Give a connection to a guard that has nothing to do; after an error it is not used again."""
         connection = self._waiting_guard() or self._new_guard()
+        with self._lock:
+            self._busy.add(connection)
         try:
             yield connection
         except BaseException:
+            with self._lock:
+                self._busy.discard(connection)
             connection.close()
             raise
         with self._lock:
+            self._busy.discard(connection)
             self._idle.append(connection)
         if self._closed:
             self.close()
@@ -105,9 +111,14 @@ class ServerProcess:
         return ours
 
     def stop(self) -> None:
-        """End the server and all that it runs."""
-        self._process.kill()
-        self._process.wait(_STOP_S)
+        """End the server and all that it runs: by hanging up, and by force if that does not help at once."""
+        with self._lock:
+            self._control.close()
+            for connection in (*self._idle, *self._busy):
+                connection.shutdown(socket.SHUT_RDWR)
+        if self.status(patience_s=_STOP_S) is None:
+            self._process.kill()
+            self._process.wait(_STOP_S)
         self.close()
 
     def close(self) -> None:
