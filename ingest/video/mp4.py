@@ -46,29 +46,32 @@ class Sound:
     rate: int
 
 
-def is_copied(header: VideoHeader, image_size: int | None) -> bool:
+def is_copied(header: VideoHeader, sound: Sound | None, image_size: int | None) -> bool:
     """Tell whether the packets of a whole video can be stored as they are.
 
-    They have to be what every reader of stored clips expects: upright 8-bit H.264 with time stamps, AAC or no sound, and no
-    larger than wanted.
+    They have to be what every reader of stored clips expects: upright 8-bit H.264 with time stamps, no larger than wanted,
+    and AAC if there is `sound` to be kept.
     """
     is_plain = (
         header.codec == "h264" and header.pixel_format in ("yuv420p", "yuvj420p") and header.orientation == UPRIGHT
     )
     is_mp4 = header.container.startswith("mov")  # others round their times or leave some out
     is_small = image_size is None or min(header.width, header.height) <= image_size
-    return is_plain and is_mp4 and is_small and header.sound_codec in ("", "aac")
+    return is_plain and is_mp4 and is_small and (sound is None or header.sound_codec == "aac")
 
 
-def copied(raw: Raw) -> bytes | None:
-    """Return pictures and sound of a file as mp4, packet by packet, or None if an edit list cuts some of them away."""
+def copied(raw: Raw, sound: Sound | None) -> bytes | None:
+    """Return the pictures of a file, and its sound if there is `sound` to be kept, as mp4, packet by packet.
+
+    None if an edit list cuts some of the pictures away.
+    """
     with opened(raw) as video, _new_mp4() as (buffer, target):
-        sound = video.container.streams.best("audio")
+        heard = video.container.streams.best("audio") if sound is not None else None
         streams: dict[int, VideoStream | AudioStream] = {
             video.stream.index: target.add_stream_from_template(video.stream)
         }
-        if isinstance(sound, AudioStream):
-            streams[sound.index] = target.add_stream_from_template(sound)
+        if isinstance(heard, AudioStream):
+            streams[heard.index] = target.add_stream_from_template(heard)
         for stream in streams.values():
             stream.metadata.clear()
         for packet in video.container.demux():

@@ -123,7 +123,7 @@ def _frames(reader: FrameReader, name: str, span: Span, settings: IngestSettings
 
 
 def _clip(reader: FrameReader, name: str, span: Span, settings: IngestSettings, sound: Sound | None) -> StoredField:
-    data, times = _copied(reader, span, settings) or _encoded(reader, span, settings, sound)
+    data, times = _copied(reader, span, settings, sound) or _encoded(reader, span, settings, sound)
     parts, filters = settings.video.frames, settings.filters
     pictures = read_clip(data, sorted({(2 * part + 1) * len(times) // (2 * parts) for part in range(parts)}))
     if filters.blank_contrast is not None and all(_is_blank(picture, filters) for picture in pictures):
@@ -132,12 +132,15 @@ def _clip(reader: FrameReader, name: str, span: Span, settings: IngestSettings, 
     return StoredField(name=name, kind="clip", data=data, extension="mp4", facts=facts)
 
 
-def _copied(reader: FrameReader, span: Span, settings: IngestSettings) -> tuple[bytes, list[float]] | None:
+def _copied(
+    reader: FrameReader, span: Span, settings: IngestSettings, sound: Sound | None
+) -> tuple[bytes, list[float]] | None:
     """Return a whole video as it is and the times of its frames, or None if it has to be encoded again.
 
     All frames are decoded once, to see that they can be.
     """
-    data = copied(reader.raw) if span.is_whole and is_copied(reader.header, settings.image_size) else None
+    can_stay = span.is_whole and is_copied(reader.header, sound, settings.image_size)
+    data = copied(reader.raw, sound) if can_stay else None
     return None if data is None else (data, [_time(frame, span) for frame in reader.every(span.start, span.end)])
 
 

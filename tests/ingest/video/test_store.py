@@ -10,7 +10,7 @@ import soundfile
 
 from ingest.raw import Raw
 from ingest.rejection import Rejection
-from ingest.settings import Filters, IngestSettings, Limits, VideoSettings, VideoStore
+from ingest.settings import AudioSettings, AudioStore, Filters, IngestSettings, Limits, VideoSettings, VideoStore
 from ingest.stored import StoredField
 from ingest.video import store_video
 from pipelines.transforms.frames import decode_frames, read_clip
@@ -177,8 +177,21 @@ def test_the_sound_of_a_video_becomes_flac_and_log_mel(settings: IngestSettings)
 
 def test_another_video_names_its_sound_after_itself() -> None:
     fields = stored(film(30, sound=tone(1.2)), name="left")
-    left, audio, logmel = fields
-    assert (left, audio) == ("left", "left_audio") and logmel.endswith("_logmel")
+    assert list(fields) == ["left", "left_audio", "left_logmel"]
+
+
+@BOTH
+@pytest.mark.parametrize("sound_codec", ["aac", "alac"])
+def test_sound_that_is_not_wanted_is_neither_a_field_nor_in_the_clip(
+    settings: IngestSettings, sound_codec: str
+) -> None:
+    mute = replace(settings, audio=AudioSettings(store=AudioStore.NONE))
+    fields = stored(film(50, sound=tone(2), sound_codec=sound_codec), mute)
+    assert list(fields) == ["video"]
+    if settings is MP4:
+        assert isinstance(fields["video"].data, bytes)
+        with av.open(io.BytesIO(fields["video"].data)) as clip:
+            assert not clip.streams.audio
 
 
 def test_no_sound_is_no_field_and_no_error() -> None:
