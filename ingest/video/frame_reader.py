@@ -1,8 +1,8 @@
 """Frames through PyAV: exact by time stamp, and nothing decoded or converted that no wanted frame needs.
 
-A first pass lists the packets, which costs 1 to 3 % of decoding them. The second one decodes on one thread from the keyframe
-before, passes over groups of pictures without a wanted frame, and where the codec allows it over frames that no other refers
-to. Only wanted frames become RGB. So H.264 with B-frames is read faster than by decoding every frame.
+A first pass lists the packets, which costs a few per cent of decoding them. The second one decodes on one thread from the
+keyframe before, passes over groups of pictures without a wanted frame, and where the codec allows it over frames that no
+other refers to. Only wanted frames become RGB. So H.264 with B-frames is read faster than by decoding every frame.
 """
 
 from __future__ import annotations
