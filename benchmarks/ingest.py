@@ -93,7 +93,7 @@ def transform_alone(place: Workplace, turn: int) -> float:
 
     def work() -> int:
         for data in raw:
-            store_image(data, settings)
+            store_image(data, "image", settings)
         return len(raw)
 
     return cpu_per_item(work)

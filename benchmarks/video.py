@@ -42,9 +42,10 @@ from benchmarks.measure import (
 from benchmarks.photographs import write_photographs
 from ingest.raw import Raw
 from ingest.settings import IngestSettings, Limits, VideoSettings, VideoStore
-from ingest.video import probe_video, store_video
 from ingest.video.clips import middles
 from ingest.video.frame_reader import FrameReader
+from ingest.video.header import probe_video
+from ingest.video.store import store_video
 from pipelines.transforms.frames import decode_frames, read_clip
 
 Pixels = npt.NDArray[np.uint8]

@@ -21,6 +21,7 @@ from ingest.audio_formats import SNIFFED_BYTES, Container, sniff
 from ingest.audio_resample import CODEC_SLACK, Block, Decoded, at_most
 from ingest.rejection import Rejection
 from ingest.settings import Limits
+from ingest.video.container import VIDEO_CODECS
 from shards.schema import RejectReason
 
 CODECS = frozenset(
@@ -87,7 +88,7 @@ def open_with_pyav(file: BinaryIO, container: Container, *, start_s: float | Non
             file,
             mode="r",
             format=container.demuxer,
-            options={"codec_whitelist": ",".join(sorted(CODECS))},
+            options={"codec_whitelist": ",".join(sorted({*CODECS, *VIDEO_CODECS}))},
             metadata_errors="replace",
         )
         stream = _sound_stream(media)

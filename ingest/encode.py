@@ -18,7 +18,7 @@ from ingest.settings import IngestSettings
 from ingest.sources.addresses import printable_uri
 from ingest.stored import EncodedItem, StoredField
 from ingest.texts import store_metadata, store_text
-from ingest.video import store_video
+from ingest.video.store import store_video
 from pipelines.views import is_aligned
 from shards.errors import MaskloomError
 from shards.schema import ABSENT, WELL_KNOWN_NAMES, Fields, RejectReason

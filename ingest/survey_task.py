@@ -15,7 +15,7 @@ from ingest.raw_bytes import RawBytes
 from ingest.rejection import Rejection
 from ingest.settings import IngestSettings, Limits
 from ingest.survey import commit_chunk, listing_path
-from ingest.video import probe_video
+from ingest.video.header import probe_video
 
 
 class SurveyJob:

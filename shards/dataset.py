@@ -38,7 +38,7 @@ class Dataset:
     A Dataset can be pickled; files are opened again, on demand, in the process that uses them.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, dataset_id: str, split: str) -> None:
+    def __init__(self, root: Path, manifest: Manifest, dataset_id: str, split: str = "") -> None:
         self.root = root
         self.manifest = manifest
         self.dataset_id = dataset_id

@@ -124,6 +124,11 @@ def survey_contained(dataset: Path, chunk: int, source_root: Path) -> int:
     return items
 
 
+def decoder_server() -> DecoderServer:
+    """Return the server of this process, started or not."""
+    return _SERVER
+
+
 def stop_decoders() -> None:
     """End the decoders of this process; the next shard starts them anew."""
     _SERVER.stop()

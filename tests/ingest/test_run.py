@@ -69,6 +69,7 @@ def test_a_disk_that_fills_up_keeps_what_is_finished_and_the_resume_completes_it
 
     original: Callable[[Any, bytes], None] = TarWriter._write
     with monkeypatch.context() as patch:
+        patch.setattr("ingest.run.random.sample", lambda shards, _: shards)
         patch.setattr(TarWriter, "_write", write)
         with pytest.raises(
             StorageError, match=r"No space left while writing .*free some space and run the same command"

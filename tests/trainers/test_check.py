@@ -32,12 +32,13 @@ def resolve_recipe(name: str, *, settings: Sequence[str] = ()) -> Recipe:
 
 def dataset_of(root: Path, fields: Mapping[str, int], *, samples: int = 100) -> Dataset:
     manifest = Manifest(
-        schema_version=1,
+        schema_version=2,
         plan_id="plan",
         source="source",
         settings={},
         software={},
-        fields={name: FieldSummary(samples=count, bytes=count) for name, count in fields.items()},
+        fields={name: FieldSummary(kind=name, samples=count, bytes=count) for name, count in fields.items()},
+        splits={},
         classes=None,
         num_items=samples,
         num_samples=samples,

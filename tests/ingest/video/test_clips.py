@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.video import cut
-from ingest.video.clips import middles
+from ingest.video.clips import cut, middles
 
 lengths = st.floats(0.01, 5000)
 

@@ -6,9 +6,9 @@ import pytest
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import Limits
-from ingest.video import probe_video
 from ingest.video.colours import turned
 from ingest.video.frame_reader import FrameReader
+from ingest.video.header import probe_video
 from shards.schema import RejectReason
 from tests.ingest.video.footage import Pixels, bars, film, number_of
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import Limits
-from ingest.video import frame_reader, probe_video
+from ingest.video import frame_reader
 from ingest.video.clips import middles
 from ingest.video.colours import upright
 from ingest.video.frame_reader import FrameReader, ShownFrame
+from ingest.video.header import probe_video
 from shards.schema import RejectReason
 from tests.ingest.video.footage import Pixels, bars, film, number_of, tone
 

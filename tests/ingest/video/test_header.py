@@ -6,7 +6,7 @@ import pytest
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import Limits
-from ingest.video import VideoHeader, probe_video
+from ingest.video.header import VideoHeader, probe_video
 from shards.schema import RejectReason
 from tests.ingest.pictures import jpeg
 from tests.ingest.video.footage import bars, film, tone

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import IngestSettings, VideoSettings
-from ingest.video import store_video
+from ingest.video.store import store_video
 from pipelines.transforms.frames import decode_frames
 from shards.schema import RejectReason
 from tests.ingest.video.footage import film, tone
@@ -53,7 +53,7 @@ from pathlib import Path
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import IngestSettings, VideoSettings, VideoStore
-from ingest.video import store_video
+from ingest.video.store import store_video
 path = Path(sys.argv[1])
 raw = Raw(name=path.name, size=path.stat().st_size, opener=lambda: path.open("rb"))
 for store in VideoStore:

@@ -6,8 +6,8 @@ import pytest
 
 from ingest.raw import Raw
 from ingest.settings import Limits
-from ingest.video import probe_video
 from ingest.video.frame_reader import ShownFrame
+from ingest.video.header import probe_video
 from ingest.video.mp4 import Sound, copied, encoded, is_copied
 from pipelines.transforms.frames import read_clip
 from tests.ingest.video.footage import bars, film, number_of, tone

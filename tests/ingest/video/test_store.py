@@ -12,7 +12,7 @@ from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import AudioSettings, AudioStore, Filters, IngestSettings, Limits, VideoSettings, VideoStore
 from ingest.stored import StoredField
-from ingest.video import store_video
+from ingest.video.store import store_video
 from pipelines.transforms.frames import decode_frames, read_clip
 from shards.schema import KINDS, RejectReason
 from tests.ingest.video.footage import bars, film, number_of, tone
@@ -203,10 +203,7 @@ def test_no_sound_is_no_field_and_no_error() -> None:
     "container",
     [
         "mp4",
-        pytest.param(
-            "matroska",
-            marks=pytest.mark.xfail(reason="sound in Matroska is timed from its own beginning, not from the file's"),
-        ),
+        "matroska",
     ],
 )
 def test_sound_that_starts_late_stays_where_it_belongs(settings: IngestSettings, container: str) -> None:
