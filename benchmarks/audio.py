@@ -42,7 +42,8 @@ from ingest.audio_resample import resampled, to_pcm
 from ingest.audio_soundfile import open_with_soundfile
 from ingest.raw import Raw
 from ingest.settings import IngestSettings
-from pipelines.transforms.logmel import LogMelSpec, log_mel
+from pipelines.transforms.logmel import log_mel
+from pipelines.transforms.logmel_spec import LogMelSpec
 
 SECONDS, SOURCE_RATE, RATE = 10, 44_100, 16_000
 PACKAGES = ("maskloom", "torch", "torchaudio", "torchcodec", "soundfile", "av", "librosa", "numpy")

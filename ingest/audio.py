@@ -26,13 +26,14 @@ from ingest.audio_soundfile import NotReadError, open_with_soundfile
 from ingest.declared import logmel_name
 from ingest.raw import Raw
 from ingest.rejection import Rejection
-from ingest.settings import AudioSettings, AudioStore, IngestSettings
+from ingest.settings import AudioStore, IngestSettings
 from ingest.stored import StoredField
-from pipelines.transforms.logmel import LogMelSpec, log_mel
+from pipelines.transforms.logmel import log_mel
+from pipelines.transforms.logmel_spec import LogMelSpec
 from pipelines.transforms.sound import FULL_SCALE
 from shards.schema import RejectReason
 
-__all__ = ["decode_with_pyav", "log_mel_spec", "store_audio", "store_sound"]
+__all__ = ["decode_with_pyav", "store_audio", "store_sound"]
 
 SILENCE_DB = -120.0
 """Level that stands for digital silence, and the lowest that is recorded."""
@@ -97,11 +98,6 @@ def store_sound(
     return _store(decoded, name, settings, start=start)
 
 
-def log_mel_spec(settings: AudioSettings) -> LogMelSpec:
-    """Return the parameters of the features, for the manifest and for whoever computes them again."""
-    return LogMelSpec(rate=settings.rate, bins=settings.mel_bins, window_ms=settings.window_ms, hop_ms=settings.hop_ms)
-
-
 def _check_piece(start_s: float | None, end_s: float | None) -> None:
     start, end = 0.0 if start_s is None else start_s, math.inf if end_s is None else end_s
     if not 0 <= start < end or math.isinf(start):
@@ -141,8 +137,8 @@ def _store(decoded: Decoded, name: str, settings: IngestSettings, *, start: floa
     fields = []
     if audio.store in (AudioStore.BOTH, AudioStore.FLAC):
         fields.append(StoredField(name=name, kind="audio", data=_flac(pcm, audio.rate), extension="flac", facts=facts))
-    if audio.store in (AudioStore.BOTH, AudioStore.LOGMEL) and len(pcm) >= log_mel_spec(audio).window_samples:
-        fields.append(_features(pcm, name, log_mel_spec(audio)))
+    if audio.store in (AudioStore.BOTH, AudioStore.LOGMEL) and len(pcm) >= audio.spec.window_samples:
+        fields.append(_features(pcm, name, audio.spec))
     return fields
 
 

@@ -126,7 +126,7 @@ def origin_of(source: Source, plan: Plan) -> Origin:
     return Origin(
         plan_id=plan.plan_id,
         source=printable(source.understanding.sentence),
-        settings=plan.settings.to_json(),
+        settings=plan.settings.to_json() | {"logmel": plan.settings.audio.spec.to_json()},
         software=plan.software,
         fields=plan.fields,
         classes=plan.classes,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from pipelines.transforms.logmel_spec import LogMelSpec
 from shards.errors import SettingsError
 from shards.schema import BLOCK
 
@@ -131,6 +132,12 @@ class AudioSettings:
             raise SettingsError(f"audio.rate={self.rate}: give samples per second, from 4000 to 192000.")
         if not 8 <= self.mel_bins <= 512:
             raise SettingsError(f"audio.mel_bins={self.mel_bins}: choose between 8 and 512.")
+        self.spec.frames(0)  # windows that make no sense are refused here, not by a worker
+
+    @property
+    def spec(self) -> LogMelSpec:
+        """Everything that decides the numbers of the features."""
+        return LogMelSpec(rate=self.rate, bins=self.mel_bins, window_ms=self.window_ms, hop_ms=self.hop_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.audio import log_mel_spec, store_audio, store_sound
+from ingest.audio import store_audio, store_sound
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import AudioSettings, AudioStore, Filters, IngestSettings, Limits
@@ -111,7 +111,7 @@ def test_mono_of_16_bits_at_the_stored_rate_comes_through_bit_for_bit(samples: i
 def test_features_are_those_of_the_samples_as_stored_bit_for_bit() -> None:
     sound, features = store(written(noise(50_000, channels=2), 44_100, "WAV", "FLOAT"))
     assert isinstance(sound.data, bytes) and isinstance(features.data, bytes)
-    again = log_mel(torch.from_numpy(decode_sound(sound.data).samples), log_mel_spec(PLAIN.audio))
+    again = log_mel(torch.from_numpy(decode_sound(sound.data).samples), PLAIN.audio.spec)
     assert np.array_equal(decode_logmel(features.data), again.half().numpy())
 
 
@@ -310,7 +310,7 @@ def test_a_clip_without_sound_is_refused(shape: tuple[int, int]) -> None:
 def test_parameters_of_the_features_follow_the_settings() -> None:
     choice = replace(PLAIN.audio, rate=22_050, mel_bins=80, window_ms=32.0, hop_ms=8.0)
     _, features = store(written(tone(1.0, 22_050), 22_050, "WAV"), IngestSettings(audio=choice))
-    assert dict(features.facts) == {"frames": log_mel_spec(choice).frames(22_050), "bins": 80}
+    assert dict(features.facts) == {"frames": choice.spec.frames(22_050), "bins": 80}
 
 
 def test_flac_that_does_not_say_how_long_it_is_is_stored_whole() -> None:

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipelines.transforms.logmel import LOG_FLOOR, LogMelSpec, fit_length, log_mel, normalise
+from pipelines.transforms.logmel import fit_length, log_mel, normalise
+from pipelines.transforms.logmel_spec import LOG_FLOOR, LogMelSpec
 
 TENSORS = load_file(Path(__file__).parents[1] / "golden" / "fn_fbank.safetensors")
 LENGTH = 512

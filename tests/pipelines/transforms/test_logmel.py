@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipelines.transforms.logmel import LOG_FLOOR, LogMelSpec, fit_length, log_mel, normalise
+from pipelines.transforms.logmel import fit_length, log_mel, normalise
+from pipelines.transforms.logmel_spec import LOG_FLOOR, LogMelSpec
 from shards.errors import SettingsError
 
 TOLERANCE = 2e-4
