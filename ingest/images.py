@@ -22,7 +22,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from ingest.jpeg_segments import without_exif
-from ingest.perceptual import grey_contrast, perceptual_hash
+from ingest.perceptual import contrast_of_grey, hash_of_grey, perceptual_hash, sampled_grey
 from ingest.rejection import Rejection
 from ingest.settings import Check, Filters, IngestSettings
 from ingest.stored import StoredField
@@ -130,13 +130,14 @@ def look_facts(pixels: Pixels, filters: Filters) -> dict[str, int | float]:
     Raises:
         Rejection: It is blank.
     """
-    contrast = grey_contrast(pixels)
+    grey = sampled_grey(pixels)
+    contrast = contrast_of_grey(grey)
     if filters.blank_contrast is not None and contrast < filters.blank_contrast:
         raise Rejection(
             RejectReason.BLANK_PICTURE,
             f"grey levels have a standard deviation of {contrast:.2f}; the least is {filters.blank_contrast:g}",
         )
-    return {"phash": perceptual_hash(pixels), "contrast": contrast}
+    return {"phash": hash_of_grey(grey), "contrast": contrast}
 
 
 def _checked_header(data: bytes, settings: IngestSettings) -> ImageHeader:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
+Grey = npt.NDArray[np.float64]
 
 FLAT = 0
 """The hash of pictures without any shape in them. From 9 x 9 pixels on, half of the bits of all others are set."""
@@ -44,7 +45,11 @@ def perceptual_hash(pixels: Pixels) -> int:
         A number from 0 to 2^64 - 1. FLAT for a picture in which none of the 64 waves has an amplitude of half a grey
         level: blank ones, and those that change along one axis only (a plain gradient, stripes).
     """
-    grey = _sampled_grey(pixels)
+    return hash_of_grey(sampled_grey(pixels))
+
+
+def hash_of_grey(grey: Grey) -> int:
+    """Return the perceptual hash of a picture whose grey levels have been sampled."""
     rows, columns = grey.shape
     waves = (_cosines(rows) @ grey @ _cosines(columns).T).ravel()
     if np.abs(waves).max() < _LEAST_WAVE * grey.size * _PRECISION**2 / 4:
@@ -61,12 +66,17 @@ def grey_contrast(pixels: Pixels) -> float:
     Args:
         pixels: uint8 [height, width, 3] in red, green, blue, or grey [height, width] or [height, width, 1].
     """
-    grey = _sampled_grey(pixels).ravel()
-    total, squares = float(grey.sum()), float(np.dot(grey, grey))
-    return math.sqrt(squares * grey.size - total * total) / grey.size
+    return contrast_of_grey(sampled_grey(pixels))
 
 
-def _sampled_grey(pixels: Pixels) -> npt.NDArray[np.float64]:
+def contrast_of_grey(grey: Grey) -> float:
+    """Return the contrast of a picture whose grey levels have been sampled."""
+    levels = grey.ravel()
+    total, squares = float(levels.sum()), float(np.dot(levels, levels))
+    return math.sqrt(squares * levels.size - total * total) / levels.size
+
+
+def sampled_grey(pixels: Pixels) -> Grey:
     """Return whole grey levels, 0 to 255, of every n-th row and column."""
     height, width = pixels.shape[:2]
     down, across = -(-height // _GRID), -(-width // _GRID)

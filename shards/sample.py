@@ -39,3 +39,8 @@ class Provenance:
     licence: str | None
     group: str = ""
     place: int = -1
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The same as columns of the index."""
+        return {"source": self.source, "licence": self.licence, "group": self.group, "place": self.place}

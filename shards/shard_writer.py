@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -65,7 +65,7 @@ class ShardWriter:
         Raises:
             StorageError: The disk is full, or the folder cannot be written.
         """
-        row: dict[str, Any] = {"key": sample.key, **asdict(provenance)}
+        row: dict[str, Any] = {"key": sample.key} | provenance.columns
         for name, kind in self._fields.items():
             elements = self._elements(sample, name)
             if elements is None:
