@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +10,7 @@ import soundfile
 from ingest.audio_formats import Container, bytes_missing, counts_samples
 from ingest.audio_resample import CODEC_SLACK, Block, Decoded
 from ingest.rejection import Rejection
+from pipelines.transforms.sound import SeekableBytes
 from shards.schema import RejectReason
 
 _VALUES_AT_ONCE = 1 << 24
@@ -44,7 +44,7 @@ def open_with_soundfile(data: bytes, container: Container, *, start_s: float | N
             RejectReason.CORRUPT_AUDIO, f"cut off: {missing} bytes that the {container.name} header promises"
         )
     try:
-        file = soundfile.SoundFile(io.BytesIO(data))
+        file = soundfile.SoundFile(SeekableBytes(data))
     except soundfile.LibsndfileError as error:
         raise NotReadError(error.error_string) from error
     if file.frames >= _UNKNOWN_LENGTH:

@@ -21,6 +21,20 @@ _ARRAY_HEADER = re.compile(
 """What `numpy.lib.format` writes for such an array. Its own reader evaluates the header as Python and fails in many ways."""
 
 
+class SeekableBytes(io.BytesIO):
+    """Bytes as the file that libsndfile reads: a damaged one makes it seek to places before the first byte.
+
+    Python refuses that by an exception, which cannot leave a callback; so the place stays, and libsndfile notices.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a place if it exists, and return where the file stands."""
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
+
+
 class SoundDecodeError(MaskloomError):
     """The bytes are not a whole stored sound."""
 
@@ -46,7 +60,7 @@ def decode_sound(data: bytes) -> Sound:
             f"The {len(data)} bytes are no FLAC file; they start with {data[:8].hex(' ') or 'nothing'}."
         )
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(SeekableBytes(data)) as file:
             if (file.channels, file.subtype) != (1, "PCM_16"):
                 raise SoundDecodeError(
                     f"The FLAC file has {file.channels} channels of {file.subtype}; stored sound has one of PCM_16. "
