@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 
 from ingest.audio import store_audio
 from ingest.declared import CAPTION_KINDS
@@ -13,25 +12,24 @@ from ingest.plan import PlannedItem, metadata_json
 from ingest.points import store_points
 from ingest.rasters import store_raster
 from ingest.raw import Raw
+from ingest.raw_sources import Sources
 from ingest.rejection import Rejection
 from ingest.settings import IngestSettings
 from ingest.sources.addresses import printable_uri
 from ingest.stored import EncodedItem, StoredField
 from ingest.texts import store_metadata, store_text
+from ingest.unforeseen import blamed_on_file
 from ingest.video.store import store_video
 from pipelines.views import is_aligned
-from shards.errors import MaskloomError
 from shards.schema import ABSENT, WELL_KNOWN_NAMES, Fields, RejectReason
 
-ReadPart = Callable[[Part], Raw]
 
-
-def encode_item(entry: PlannedItem, read: ReadPart, *, declared: Fields, settings: IngestSettings) -> EncodedItem:
+def encode_item(entry: PlannedItem, sources: Sources, *, declared: Fields, settings: IngestSettings) -> EncodedItem:
     """Read and encode every field of an item.
 
     Args:
         entry: The item with the number of its label.
-        read: Gives the raw bytes of a part.
+        sources: Gives the raw bytes of a part.
         declared: The fields of the dataset.
         settings: What the user decided.
 
@@ -45,33 +43,30 @@ def encode_item(entry: PlannedItem, read: ReadPart, *, declared: Fields, setting
     sha256: dict[str, bytes] = {}
     # A sound file of its own counts more than the sound of a video, so videos come first and are overwritten.
     for part in sorted(entry.item.parts, key=lambda part: part.kind != "video"):
-        stored, digest = _encode_part(entry.item, part, read(part), settings)
+        stored, digest = _encode_part(entry.item, part, sources, settings)
         fields |= {field.name: field for field in stored}
         sha256 |= {field.name: digest for field in stored}
-    for field, raw in _said_about(entry):
-        fields[field.name] = field
-        sha256[field.name] = hashlib.sha256(raw).digest()
+    with blamed_on_file("what is said about it"):
+        for field, raw in _said_about(entry):
+            fields[field.name] = field
+            sha256[field.name] = hashlib.sha256(raw).digest()
     _require_fields(fields, declared, settings)
     _require_aligned(fields)
     return EncodedItem(fields=tuple(fields.values()), sha256=sha256)
 
 
-def _encode_part(item: RawItem, part: Part, raw: Raw, settings: IngestSettings) -> tuple[list[StoredField], bytes]:
+def _encode_part(
+    item: RawItem, part: Part, sources: Sources, settings: IngestSettings
+) -> tuple[list[StoredField], bytes]:
     """Return the fields that a part becomes, and the digest of its raw bytes."""
-    try:
+    with blamed_on_file(_place(part)):
+        raw = sources.raw(part)
         if part.kind == "video":
-            return store_video(raw, part.field, settings, start_s=part.start_s, end_s=part.end_s), raw.sha256()
+            stored = store_video(raw, part.field, settings, start_s=part.start_s, end_s=part.end_s)
+            return stored, sources.sha256(part)
         data = raw.read()
-        in_memory = Raw.of(data, name=raw.name)
-        return _store(item, part, in_memory, data, settings), hashlib.sha256(data).digest()
-    except Rejection as rejection:
-        raise Rejection(rejection.reason, f"{_place(part)}: {rejection.detail}") from rejection
-    except (MemoryError, MaskloomError):
-        raise  # the machine's, or for whoever limits memory to judge
-    except Exception as error:
-        # Decoders fail on hostile bytes in ways that nobody lists: the file is refused by name, the shard goes on.
-        detail = f"{_place(part)}: {type(error).__name__}: {error}"
-        raise Rejection(RejectReason.DECODER_FAILED, detail) from error
+        stored = _store(item, part, Raw.of(data, name=raw.name), data, settings)
+        return stored, hashlib.sha256(data).digest()
 
 
 def _place(part: Part) -> str:

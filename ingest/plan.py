@@ -7,7 +7,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import groupby
 from typing import Any
@@ -18,7 +18,7 @@ from ingest.declared import declare
 from ingest.items import RawItem
 from ingest.settings import IngestSettings
 from shards.errors import SettingsError, SourceError, did_you_mean
-from shards.schema import MAX_LABEL, SCHEMA_VERSION, Fields, RejectReason
+from shards.schema import MAX_LABEL, SCHEMA_VERSION, Fields
 from shards.storage import bytes_digest, canonical_json
 
 SOFTWARE = (
@@ -28,13 +28,12 @@ SOFTWARE = (
     "maskloom",
     "numpy",
     "pillow",
+    "pyarrow",
     "simplejpeg",
     "soundfile",
     "tifffile",
     "torch",
-    "torchaudio",
     "torchvision",
-    "trimesh",
 )
 """Distributions whose versions can change stored bytes; they are part of the plan's identity."""
 
@@ -90,14 +89,14 @@ def make_plan(listing: Iterable[RawItem], settings: IngestSettings) -> Plan:
     them are ordered by a keyed hash. No media byte is ever moved to shuffle it. A shard holds items of one split.
 
     Args:
-        listing: What the source lists, without doubles, settled by its content where the settings ask for that.
+        listing: What the source lists, checked, and settled by its content where the settings ask for that.
         settings: What the user decided.
 
     Raises:
         SourceError: The listing is empty, or gives a field two kinds.
         SettingsError: A field is required that the source does not have.
     """
-    items = [_with_readable_names(item) for item in listing]
+    items = list(listing)
     if not items:
         raise SourceError("The source holds nothing to ingest: no picture, caption or table row was found.")
     fields = declare(items, settings)
@@ -136,28 +135,6 @@ def _require_declared(required: Iterable[str], fields: Fields) -> None:
             raise SettingsError(
                 f"--require {name}: the source has no such field; it has {', '.join(fields)}.{did_you_mean(name, fields)}"
             )
-
-
-def without_doubles(listing: Iterable[RawItem]) -> Iterator[RawItem]:
-    """Mark every item whose key was seen before: it is rejected, and nothing is stored twice."""
-    seen: set[str] = set()
-    for item in listing:
-        if item.key in seen:
-            detail = f"'{item.identity}' occurs more than once in the source; the first is kept"
-            yield replace(item, parts=(), problem=(RejectReason.DUPLICATE_MEMBER, detail))
-        else:
-            seen.add(item.key)
-            yield item
-
-
-def _with_readable_names(item: RawItem) -> RawItem:
-    """Reject an item whose label or licence is not UTF-8: a manifest could not name it."""
-    for what, text in (("label", item.label), ("licence", item.licence)):
-        if text is not None and text.encode("utf-8", "replace").decode() != text:
-            reason = RejectReason.INVALID_LABEL if what == "label" else RejectReason.BAD_TEXT_ENCODING
-            problem = item.problem or (reason, f"the {what} of '{item.identity}' is not UTF-8")
-            return replace(item, label=None, licence=None, problem=problem)
-    return item
 
 
 def _classes(items: Iterable[RawItem]) -> tuple[str, ...] | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +17,8 @@ from ingest.containment.client import survey_contained, write_contained
 from ingest.contents import Contents, settle
 from ingest.executor import DaskExecutor, worker_threads
 from ingest.items import RawItem
-from ingest.plan import Plan, make_plan, without_doubles
+from ingest.listing import checked
+from ingest.plan import Plan, make_plan
 from ingest.plan_file import PLAN, commit_plan, require_same_plan
 from ingest.progress import Reporter
 from ingest.settings import IngestSettings
@@ -37,17 +41,50 @@ def ingest(source: Source, dataset: Path, settings: IngestSettings, *, cluster: 
     """
     _require_outside(dataset, source)
     with Reporter(console, "Scanning", None) as reporter:
-        listing = list(without_doubles(_counted(source.scan(), reporter)))
-    contents: Contents = {}
-    if needs_survey(listing, settings):
-        contents = _survey(dataset, listing, settings, source.root.resolve(), cluster, console)
-    plan = make_plan(settle(listing, contents, settings), settings)
-    if (dataset / MANIFEST).exists():
-        return _finished(dataset, plan)
-    make_folder(dataset)
-    commit_plan(dataset, plan)
-    _write_missing(dataset, plan, source.root.resolve(), cluster, console)
+        listing = list(checked(_counted(source.scan(), reporter)))
+    with _Tasks(dataset.resolve(), source.root.resolve(), cluster) as tasks:
+        contents = _survey(dataset, listing, settings, tasks, console) if needs_survey(listing, settings) else {}
+        plan = make_plan(checked(settle(listing, contents, settings)), settings)
+        if (dataset / MANIFEST).exists():
+            return _finished(dataset, plan)
+        make_folder(dataset)
+        commit_plan(dataset, plan)
+        _write_missing(dataset, plan, tasks, console)
     return seal(dataset, origin_of(source, plan))
+
+
+class _Tasks:
+    """Runs the tasks of an ingest on one cluster, which is started when the first of them has to be done."""
+
+    def __init__(self, dataset: Path, source_root: Path, cluster: Cluster) -> None:
+        self._dataset = dataset
+        self._source_root = source_root
+        self._cluster = cluster
+        self._closing = ExitStack()
+
+    @cached_property
+    def _executor(self) -> DaskExecutor:
+        executor = DaskExecutor(
+            workers=self._cluster.workers, scheduler=self._cluster.scheduler, embedded=worker_threads
+        )
+        return self._closing.enter_context(executor)
+
+    def run(self, task: Callable[[Path, int, Path], Any], numbers: Sequence[int]) -> Iterator[Any]:
+        """Do a task for every number and yield the results as they come.
+
+        In random order, several commands that write the same dataset share the work instead of doing it twice.
+        """
+        shuffled = random.sample(numbers, len(numbers))
+        if shuffled:
+            yield from self._executor.run(task, ((self._dataset, number, self._source_root) for number in shuffled))
+
+    def __enter__(self) -> _Tasks:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.__exit__(kind, error, trace)
 
 
 def _require_outside(dataset: Path, source: Source) -> None:
@@ -65,19 +102,14 @@ def _counted(items: Iterator[RawItem], reporter: Reporter) -> Iterator[RawItem]:
 
 
 def _survey(
-    dataset: Path,
-    listing: list[RawItem],
-    settings: IngestSettings,
-    source_root: Path,
-    cluster: Cluster,
-    console: Console,
+    dataset: Path, listing: list[RawItem], settings: IngestSettings, tasks: _Tasks, console: Console
 ) -> Contents:
     """Find out what the plan has to know about the content of the files, as far as that is not known yet."""
     make_folder(dataset)
     num_chunks = commit_listing(dataset, listing, settings)
     missing = sorted(set(range(num_chunks)) - surveyed_chunks(dataset))
     with Reporter(console, "Surveying", len(listing)) as reporter:
-        for items in _run(survey_contained, dataset, missing, source_root, cluster):
+        for items in tasks.run(survey_contained, missing):
             reporter.advance(items)
     return read_contents(dataset, num_chunks)
 
@@ -94,27 +126,13 @@ def _finished(dataset: Path, plan: Plan) -> Manifest:
     return manifest
 
 
-def _write_missing(dataset: Path, plan: Plan, source_root: Path, cluster: Cluster, console: Console) -> None:
+def _write_missing(dataset: Path, plan: Plan, tasks: _Tasks, console: Console) -> None:
     done = committed_shards(dataset)
     missing = [shard for shard in range(plan.num_shards) if shard not in done]
     with Reporter(console, "Ingesting", len(plan.items)) as reporter:
         reporter.resume_at(sum(_size(read_receipt(dataset, shard)) for shard in done))
-        for receipt in _run(write_contained, dataset, missing, source_root, cluster):
+        for receipt in tasks.run(write_contained, missing):
             reporter.advance(_size(receipt), sum(receipt.rejects.values()))
-
-
-def _run(
-    task: Callable[[Path, int, Path], Any], dataset: Path, numbers: Sequence[int], source_root: Path, cluster: Cluster
-) -> Iterator[Any]:
-    """Run a task for every number and yield the results as they come."""
-    # In random order, several commands that write the same dataset share the work instead of doing it twice.
-    arguments = [(dataset.resolve(), number, source_root) for number in random.sample(numbers, len(numbers))]
-    if not arguments:
-        return
-    with DaskExecutor(
-        workers=min(cluster.workers, len(arguments)), scheduler=cluster.scheduler, embedded=worker_threads
-    ) as executor:
-        yield from executor.run(task, arguments)
 
 
 def _size(receipt: Receipt) -> int:

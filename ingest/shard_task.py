@@ -9,7 +9,7 @@ from ingest.containment.job import Encoded, Job
 from ingest.encode import encode_item
 from ingest.plan import PlannedItem
 from ingest.plan_file import PLAN, PlanHeader, read_plan_header, read_planned_items
-from ingest.raw_bytes import RawBytes
+from ingest.raw_sources import Sources
 from ingest.rejection import Rejection
 from ingest.settings import Limits
 from ingest.stored import EncodedItem
@@ -34,7 +34,7 @@ class ShardJob:
         self._shard = shard
         self._header: PlanHeader = read_plan_header(dataset)
         self._planned: list[PlannedItem] = list(read_planned_items(dataset / PLAN, shard))
-        self._raw = RawBytes(source_root, self._planned, self._header.settings.limits, self._header.settings.fetch)
+        self._sources = Sources(source_root, self._planned, self._header.settings)
 
     def __len__(self) -> int:
         return len(self._planned)
@@ -44,6 +44,10 @@ class ShardJob:
         """What an item may cost."""
         return self._header.settings.limits
 
+    def prepare(self, place: int) -> None:
+        """Load what the item in row `place` shares with others, outside of its own limits."""
+        self._sources.prepare(place)
+
     def encode(self, place: int) -> EncodedItem:
         """Read and encode the item in row `place` of the plan.
 
@@ -51,7 +55,7 @@ class ShardJob:
             Rejection: It cannot be stored.
         """
         header = self._header
-        return encode_item(self._planned[place], self._raw.raw, declared=header.fields, settings=header.settings)
+        return encode_item(self._planned[place], self._sources, declared=header.fields, settings=header.settings)
 
     def write(self, outcomes: Iterator[EncodedItem | Rejection]) -> Receipt:
         """Write the shard from the outcomes of all items, in order, commit it, and return the receipt that counts.

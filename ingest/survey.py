@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ingest.contents import Content, Contents
+from ingest.declared import declare
 from ingest.items import RawItem
 from ingest.plan import PlannedItem
 from ingest.plan_file import read_metadata, serialise_items
@@ -54,7 +55,11 @@ def commit_listing(dataset: Path, listing: Sequence[RawItem], settings: IngestSe
         StorageError: The folder cannot be written.
     """
     chunks = list(_chunks(listing))
-    metadata = {"settings": json.dumps(settings.to_json(), sort_keys=True), "listing": _digest(listing)}
+    metadata = {
+        "settings": json.dumps(settings.to_json(), sort_keys=True),
+        "fields": json.dumps(list(declare(listing, settings).items())),
+        "listing": _digest(listing),
+    }
     path = listing_path(dataset)
     if not create_if_absent(dataset, path, serialise_items(chunks, metadata)) and read_metadata(path) != metadata:
         raise PlanMismatchError(
@@ -82,6 +87,12 @@ def _digest(listing: Sequence[RawItem]) -> str:
 def surveyed_chunks(dataset: Path) -> set[int]:
     """Return the numbers of the tasks that are done."""
     return {int(path.stem) for path in (dataset / SURVEY).glob("*.arrow") if path.stem.isdigit()}
+
+
+def num_surveyed(dataset: Path, chunk: int) -> int | None:
+    """Return how many items a task has looked at, or None if it is not done."""
+    path = _chunk_path(dataset, chunk)
+    return sum(1 for _ in ArrowTable(path).rows()) if path.exists() else None
 
 
 def read_contents(dataset: Path, num_chunks: int) -> Contents:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ingest.contents import Content, combined_digest
 from ingest.declared import CAPTION_KINDS
-from ingest.images import look_at
+from ingest.encode import encode_item
 from ingest.items import Part, RawItem
+from ingest.plan import PlannedItem
 from ingest.plan_file import read_metadata, read_planned_items
-from ingest.raw_bytes import RawBytes
+from ingest.raw_sources import Sources
 from ingest.rejection import Rejection
 from ingest.settings import IngestSettings, Limits
+from ingest.sources.addresses import printable_uri
 from ingest.survey import commit_chunk, listing_path
+from ingest.unforeseen import blamed_on_file
 from ingest.video.header import probe_video
+from shards.schema import Fields
 
 
 class SurveyJob:
@@ -25,9 +30,11 @@ class SurveyJob:
         path = listing_path(dataset)
         self._dataset = dataset
         self._chunk = chunk
-        self._settings = IngestSettings.from_json(json.loads(read_metadata(path)["settings"]))
+        metadata = read_metadata(path)
+        self._settings = IngestSettings.from_json(json.loads(metadata["settings"]))
+        self._fields: Fields = dict(json.loads(metadata["fields"]))
         self._planned = list(read_planned_items(path, chunk))
-        self._raw = RawBytes(source_root, self._planned, self._settings.limits, self._settings.fetch)
+        self._sources = Sources(source_root, self._planned, self._settings)
 
     def __len__(self) -> int:
         return len(self._planned)
@@ -37,13 +44,17 @@ class SurveyJob:
         """What an item may cost."""
         return self._settings.limits
 
+    def prepare(self, place: int) -> None:
+        """Load what the item in row `place` shares with others, outside of its own limits."""
+        self._sources.prepare(place)
+
     def encode(self, place: int) -> Content:
         """Look at the item in row `place`.
 
         Raises:
-            Rejection: Its content cannot be read.
+            Rejection: Its content cannot be read, or it would be refused anyway where that matters.
         """
-        return survey_item(self._planned[place].item, self._raw, self._settings)
+        return survey_item(self._planned[place], self._sources, declared=self._fields, settings=self._settings)
 
     def write(self, outcomes: Iterator[Content | Rejection]) -> int:
         """Write what was found out about all items, unless another worker came first, and return how many they are."""
@@ -58,23 +69,32 @@ def _content(outcome: Content | Rejection) -> Content:
     return outcome
 
 
-def survey_item(item: RawItem, raw: RawBytes, settings: IngestSettings) -> Content:
+def survey_item(entry: PlannedItem, sources: Sources, *, declared: Fields, settings: IngestSettings) -> Content:
     """Return what the plan has to know about the content of an item.
 
+    Where duplicates are refused, an item is encoded as it will be for its shard: one that is refused must not count as the
+    first of its kind. A video that has yet to be cut is only looked into.
+
     Raises:
-        Rejection: It cannot be read.
+        Rejection: It cannot be read, or it would be refused anyway where that matters.
     """
+    item, filters = entry.item, settings.filters
     media = [part for part in item.parts if part.kind not in CAPTION_KINDS] or list(item.parts)
-    digests = {part.field: raw.raw(part).sha256() for part in media}
-    video = next((part for part in media if part.kind == "video" and part.start_s is None), None)
-    is_cut = settings.video.clip_seconds is not None
-    return Content(
-        digest=combined_digest(digests),
-        seconds=probe_video(raw.raw(video), settings.limits).seconds if video is not None and is_cut else None,
-        phash=_phash(media, raw, settings) if settings.filters.near_duplicates is not None else None,
-    )
+    uncut = next((part for part in media if part.kind == "video" and part.start_s is None), None)
+    if uncut is not None and settings.video.clip_seconds is not None:
+        with blamed_on_file(printable_uri(uncut.uri)):
+            header = probe_video(sources.raw(uncut), settings.limits)
+            return Content(digest=_digest(item, media, sources), seconds=header.seconds)
+    if not filters.duplicates and filters.near_duplicates is None:
+        return Content(digest=_digest(item, media, sources))
+    encoded = encode_item(entry, sources, declared=declared, settings=settings)
+    looks = (field.facts["phash"] for field in encoded.fields if field.kind == "image")
+    return Content(digest=_digest(item, media, sources), phash=next(looks, None))
 
 
-def _phash(media: Sequence[Part], raw: RawBytes, settings: IngestSettings) -> int | None:
-    picture = next((part for part in media if part.kind == "image"), None)
-    return None if picture is None else look_at(raw.raw(picture).read(), settings)
+def _digest(item: RawItem, media: Sequence[Part], sources: Sources) -> bytes:
+    """Return the digest of all media of an item; of its name if it has no parts."""
+    if not media:
+        return hashlib.sha256(item.identity.encode("utf-8", "surrogateescape")).digest()
+    with blamed_on_file(printable_uri(media[0].uri) or media[0].field):
+        return combined_digest({part.field: sources.sha256(part) for part in media})

@@ -11,6 +11,7 @@ from ingest.containment.endings import Broken, Done, Ending, Failed
 from ingest.containment.errors import ATTEMPTS, DecoderLostError, UnforeseenError
 from ingest.containment.order import Order
 from ingest.containment.server_process import ServerProcess
+from ingest.survey import num_surveyed
 from shards.receipt import Receipt, read_receipt, receipt_path
 
 _DYING_S = 0.5
@@ -120,6 +121,9 @@ def write_contained(dataset: Path, shard: int, source_root: Path) -> Receipt:
 
 def survey_contained(dataset: Path, chunk: int, source_root: Path) -> int:
     """Do task number `chunk` of the survey in `dataset`, and return how many items it holds; errors as above."""
+    done = num_surveyed(dataset, chunk)
+    if done is not None:
+        return done
     items: int = _SERVER.do(Order(opener=_SURVEY, dataset=dataset, number=chunk, source_root=source_root))
     return items
 

@@ -49,7 +49,7 @@ def watched(pid: int) -> Iterator[list[int]]:
         watcher.join()
 
 
-def ingest(corpus: Path, out: Path, canary: Path) -> int:
+def ingest(corpus: Path, out: Path, canary: Path, *more: str) -> int:
     """Run the command and return the most bytes that one of its processes held."""
     command = [
         sys.executable,
@@ -64,7 +64,7 @@ def ingest(corpus: Path, out: Path, canary: Path) -> int:
         "2",
     ]
     process = subprocess.Popen(
-        [*command, "--set", "limits.item_seconds=20", "--set", f"limits.item_memory={ITEM_MEMORY}"],
+        [*command, "--set", "limits.item_seconds=20", "--set", f"limits.item_memory={ITEM_MEMORY}", *more],
         cwd=REPOSITORY,
         env=os.environ | {CANARY: str(canary)},
         stdout=subprocess.PIPE,
@@ -93,12 +93,18 @@ def check_outcome(corpus: Path, out: Path) -> None:
     assert dataset.manifest.num_items + sum(dataset.manifest.ignored.values()) == files
 
 
+SURVEYED = ("--drop-duplicates", "--near-duplicates", "4", "--split", "val=0.3")
+
+
 @pytest.mark.slow
-def test_a_thousand_malformed_files_are_stored_or_refused_with_one_reason_each(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), SURVEYED], ids=["plain", "surveyed"])
+def test_a_thousand_malformed_files_are_stored_or_refused_with_one_reason_each(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
     inside = tmp_path / "inside"
     assert write_corpus(inside / "corpus", seed=7, count=1000) >= 1000
     before, began = snapshot(inside / "corpus"), time.monotonic()
-    held = ingest(inside / "corpus", inside / "out", inside / "canary")
+    held = ingest(inside / "corpus", inside / "out", inside / "canary", *options)
     assert time.monotonic() - began < 200
     assert held < CEILING
     check_outcome(inside / "corpus", inside / "out")

@@ -1,7 +1,9 @@
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -12,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.items import Part, RawItem
-from ingest.plan import Plan, make_plan, without_doubles
+from ingest.listing import checked
+from ingest.plan import SOFTWARE, Plan, make_plan
 from ingest.plan_file import PLAN, commit_plan, read_plan_header, read_planned_items
 from ingest.settings import IngestSettings
 from shards.errors import PlanMismatchError, SettingsError, SourceError
@@ -102,7 +105,7 @@ def test_the_plan_is_the_same_under_every_hash_seed(tmp_path: Path, table: bool)
 
 
 def test_an_identity_that_occurs_twice_is_kept_once_and_rejected_once() -> None:
-    plan = make_plan(without_doubles([item("a"), item("b"), item("a")]), IngestSettings())
+    plan = make_plan(checked([item("a"), item("b"), item("a")]), IngestSettings())
     problems = [planned.item.problem[0] for planned in plan.items if planned.item.problem]
     assert problems == [RejectReason.DUPLICATE_MEMBER]
     assert len(plan.items) == 3
@@ -230,3 +233,11 @@ def test_a_rewritten_parquet_file_is_another_source(tmp_path: Path, run_ingest: 
             run_ingest(path, tmp_path / "out")
     with pytest.raises(PlanMismatchError, match="some of them have changed"):
         run_ingest(path, tmp_path / "out")
+
+
+def test_only_what_every_installation_has_decides_stored_bytes() -> None:
+    """A plan asks for the version of each; one that is installed for tests only would make a clean installation fail."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    required = {re.match(r"[A-Za-z0-9_.\-]+", text)[0].lower() for text in project["dependencies"]}  # type: ignore[index]
+    pulled_in = {"lazrs", "maskloom"}  # by laspy[lazrs], and the project itself
+    assert set(SOFTWARE) <= required | pulled_in

@@ -39,6 +39,8 @@ from tests.cluster.running import RunningCluster, running_cluster  # noqa: E402
 from tests.ingest.pictures import jpeg, write_files  # noqa: E402
 
 SHARD_SIZE = 64
+SURVEYED = ("--drop-duplicates", "--split", "val=0.2")
+"""Options that make the plan depend on what is in the files, so that the survey is killed as well."""
 PATIENCE_S = 240
 
 
@@ -64,7 +66,7 @@ def make_source(root: Path, count: int) -> Path:
 def start(source: Path, dataset: Path, *more: str, log: Path) -> subprocess.Popen[bytes]:
     """Start the command, with more options, in a process group of its own."""
     command = [sys.executable, "-m", "maskloom", "ingest", str(source), str(dataset)]
-    options = ["--shard-size", str(SHARD_SIZE), "--workers", "1"]
+    options = ["--shard-size", str(SHARD_SIZE), "--workers", "1", *SURVEYED]
     with log.open("ab") as output:
         return subprocess.Popen(
             [*command, *options, *more],
@@ -208,7 +210,9 @@ def _phase(dataset: Path) -> str:
         return "sealed"
     if committed_shards(dataset):
         return "some shards committed"
-    return "planned, no shard yet" if (dataset / "plan.arrow").exists() else "no plan yet"
+    if (dataset / "plan.arrow").exists():
+        return "planned, no shard yet"
+    return "surveying" if (dataset / "survey").exists() else "nothing yet"
 
 
 def main() -> None:
