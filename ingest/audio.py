@@ -19,10 +19,10 @@ import numpy.typing as npt
 import soundfile
 import torch
 
-from ingest.audio_formats import Container, sniff
-from ingest.audio_pyav import decode_with_pyav, open_with_pyav
+from ingest.audio_pyav import open_with_pyav
 from ingest.audio_resample import Decoded, Pcm, to_pcm
 from ingest.audio_soundfile import NotReadError, open_with_soundfile
+from ingest.containers import Container, sniff
 from ingest.declared import logmel_name
 from ingest.raw import Raw
 from ingest.rejection import Rejection
@@ -32,8 +32,6 @@ from pipelines.transforms.logmel import log_mel
 from pipelines.transforms.logmel_spec import LogMelSpec
 from pipelines.transforms.sound import FULL_SCALE
 from shards.schema import RejectReason
-
-__all__ = ["decode_with_pyav", "store_audio", "store_sound"]
 
 SILENCE_DB = -120.0
 """Level that stands for digital silence, and the lowest that is recorded."""
@@ -75,8 +73,8 @@ def _store_file(
             return _store(decoded, name, settings, start=0.0)
         except NotReadError:
             pass  # FFmpeg reads more kinds of tags and codecs than libsndfile does; what it says counts
-    decoded = open_with_pyav(io.BytesIO(data), container, start_s=start_s, end_s=end_s)
-    return _store(decoded, name, settings, start=0.0)
+    with open_with_pyav(io.BytesIO(data), container, start_s=start_s, end_s=end_s) as decoded:
+        return _store(decoded, name, settings, start=0.0)
 
 
 def store_sound(

@@ -1,12 +1,13 @@
 """Sound out of files that FFmpeg reads: m4a, 3gp, amr, the sound of videos.
 
 Every frame passes through a resampler that only interleaves and converts to float32: `to_ndarray` of a planar frame with
-eight channels crashes PyAV 18.1. The demuxer is told, never guessed, and only the codecs listed here are opened.
+eight channels crashes PyAV 18.1. The demuxer is told, never guessed, and only the codecs of `ingest.containers` are opened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import BinaryIO
 
@@ -17,23 +18,12 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from ingest.audio_formats import SNIFFED_BYTES, Container, sniff
 from ingest.audio_resample import CODEC_SLACK, Block, Decoded, at_most
+from ingest.containers import OPENED_CODECS, SNIFFED_BYTES, SOUND_CODECS, Container, sniff
 from ingest.rejection import Rejection
 from ingest.settings import Limits
-from ingest.video.container import VIDEO_CODECS
 from shards.schema import RejectReason
 
-CODECS = frozenset(
-    (
-        *("aac", "aac_latm", "ac3", "eac3", "alac", "amrnb", "amrwb", "ape", "dca", "flac", "g723_1", "gsm", "gsm_ms"),
-        *("mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "mlp", "truehd", "opus", "libopus", "vorbis"),
-        *("libvorbis", "speex", "libspeex", "tta", "wavpack", "wmalossless", "wmapro", "wmav1", "wmav2", "wmavoice"),
-        *("adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "adpcm_swf", "adpcm_yamaha", "pcm_alaw", "pcm_mulaw", "pcm_u8"),
-        *("pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le"),
-        *("pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_dvd", "pcm_bluray", "libopencore_amrnb", "libopencore_amrwb"),
-    )
-)
 _SEEK_AHEAD_S = 1.0
 """A codec whose frames overlap needs some before the wanted ones to come out right."""
 _TIMED = ("matroska", "flv")
@@ -75,27 +65,32 @@ def decode_with_pyav(
         raise Rejection(
             RejectReason.UNKNOWN_FORMAT, f"no media file that is known; it starts with {head[:12].hex(' ')}"
         )
-    decoded = open_with_pyav(file, container, start_s=start_s, end_s=end_s)
-    blocks = [block.T for block in at_most(decoded, (limits or Limits()).audio_seconds)]
+    with open_with_pyav(file, container, start_s=start_s, end_s=end_s) as decoded:
+        blocks = [block.T for block in at_most(decoded, (limits or Limits()).audio_seconds)]
     nothing = np.empty((decoded.channels, 0), dtype=np.float32)
     return np.ascontiguousarray(np.concatenate([nothing, *blocks], axis=1)), decoded.rate
 
 
-def open_with_pyav(file: BinaryIO, container: Container, *, start_s: float | None, end_s: float | None) -> Decoded:
-    """Open a file for decoding in blocks; the arguments and errors are those of `decode_with_pyav`."""
+@contextmanager
+def open_with_pyav(
+    file: BinaryIO, container: Container, *, start_s: float | None, end_s: float | None
+) -> Iterator[Decoded]:
+    """Open a file for decoding in blocks, and let go of it at the end of the `with` block, in which they have to be read.
+
+    The arguments and errors are those of `decode_with_pyav`. An error of FFmpeg inside the block becomes `corrupt_audio` too.
+    """
+    options = {"codec_whitelist": OPENED_CODECS}
     try:
-        media = av.open(
-            file,
-            mode="r",
-            format=container.demuxer,
-            options={"codec_whitelist": ",".join(sorted({*CODECS, *VIDEO_CODECS}))},
-            metadata_errors="replace",
-        )
-        stream = _sound_stream(media)
-        frames = _frames(media, stream, start_s)
-        first = next(frames, None)
+        with av.open(file, mode="r", format=container.demuxer, options=options, metadata_errors="replace") as media:
+            yield _sound(media, _sound_stream(media), start_s, end_s)
     except av.FFmpegError as error:
-        raise _corrupt(error) from error
+        said = error.log[1][2].strip() if error.log and error.log[1] else ""
+        raise Rejection(RejectReason.CORRUPT_AUDIO, f"{error.strerror}{f': {said}' if said else ''}") from error
+
+
+def _sound(media: InputContainer, stream: AudioStream, start_s: float | None, end_s: float | None) -> Decoded:
+    frames = _frames(media, stream, start_s)
+    first = next(frames, None)
     if first is None:
         return Decoded(rate=stream.rate or 0, channels=stream.channels, blocks=iter(()))
     rate = first.sample_rate
@@ -140,7 +135,7 @@ def _sound_stream(media: InputContainer) -> AudioStream:
         kinds = ", ".join(stream.type for stream in media.streams) or "nothing"
         raise Rejection(RejectReason.NO_SOUND, f"the file has no sound; what it has is: {kinds}")
     name = stream.codec_context.name if stream.codec_context is not None else "unknown"
-    if name not in CODECS:
+    if name not in SOUND_CODECS:
         raise Rejection(RejectReason.UNSUPPORTED_FORMAT, f"sound of codec {name} is not read")
     return stream
 
@@ -169,13 +164,10 @@ def _frames(media: InputContainer, stream: AudioStream, start_s: float | None) -
 
 
 def _decoded(media: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
-    try:
-        for packet in media.demux(stream):
-            if packet.is_corrupt:
-                raise Rejection(RejectReason.CORRUPT_AUDIO, "a packet of sound is cut off")
-            yield from packet.decode()
-    except av.FFmpegError as error:
-        raise _corrupt(error) from error
+    for packet in media.demux(stream):
+        if packet.is_corrupt:
+            raise Rejection(RejectReason.CORRUPT_AUDIO, "a packet of sound is cut off")
+        yield from packet.decode()
 
 
 def _steady(frames: Iterable[AudioFrame], first: AudioFrame) -> Iterator[tuple[float | None, Block]]:
@@ -234,8 +226,3 @@ def _cut(placed: Iterable[tuple[int, Block]], begin: int | None, end: int | None
 def _silence(samples: int, channels: int) -> Block:
     """Return zeros that take no memory, however many a time stamp asks for."""
     return np.broadcast_to(np.float32(0), (max(0, samples), channels))
-
-
-def _corrupt(error: av.FFmpegError) -> Rejection:
-    said = error.log[1][2].strip() if error.log and error.log[1] else ""
-    return Rejection(RejectReason.CORRUPT_AUDIO, f"{error.strerror}{f': {said}' if said else ''}")

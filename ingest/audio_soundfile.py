@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import soundfile
 
-from ingest.audio_formats import Container, bytes_missing, counts_samples
+from ingest.audio_formats import bytes_missing, counts_samples
 from ingest.audio_resample import CODEC_SLACK, Block, Decoded
+from ingest.containers import Container
 from ingest.rejection import Rejection
 from pipelines.transforms.sound import SeekableBytes
 from shards.schema import RejectReason

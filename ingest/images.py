@@ -22,6 +22,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from ingest.jpeg_segments import without_exif
+from ingest.orientation import turned
 from ingest.perceptual import contrast_of_grey, hash_of_grey, perceptual_hash, sampled_grey
 from ingest.rejection import Rejection
 from ingest.settings import Check, Filters, IngestSettings
@@ -194,7 +195,7 @@ def _decode(data: bytes, header: ImageHeader, settings: IngestSettings) -> Pixel
     is_plain_jpeg = header.format == "JPEG" and header.mode in _PLAIN_MODES and not _needs_colour_conversion(header)
     pixels = _decode_jpeg(data, header, image_size=settings.image_size) if is_plain_jpeg else None
     if pixels is not None:
-        return _upright(pixels, header.orientation)
+        return turned(pixels, header.orientation)
     with _open(data) as image, warnings.catch_warnings(action="ignore"):
         try:
             return np.array(_eight_bit(_transposed(image), header))
@@ -282,17 +283,6 @@ def _to_srgb(image: Image.Image, header: ImageHeader) -> Image.Image:
         # A broken profile says nothing about the colours; without one, the standard conversion is what viewers show.
         return image.convert("RGB")
     return converted if converted is not None else image.convert("RGB")
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF orientation, 1 to 8, to an (height, width, channels) array."""
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def shrink(pixels: Pixels, image_size: int | None) -> Pixels:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -9,6 +11,37 @@ from typing import Any
 from pipelines.transforms.logmel_spec import LogMelSpec
 from shards.errors import SettingsError
 from shards.schema import BLOCK
+
+_DAY_S = 24 * 3600.0
+_Bounds = Mapping[str, tuple[float, float]]
+"""The least and the most that a setting may be, by its name; the most may be infinity, which no setting is."""
+
+
+def _check_bounds(settings: object, path: str, bounds: _Bounds) -> None:
+    """Refuse numbers that make no sense; None passes, and NaN and infinity never do.
+
+    Args:
+        settings: What holds the numbers.
+        path: What its settings are called in front of their own names, as the user writes them: `limits.`.
+        bounds: What they may be.
+
+    Raises:
+        SettingsError: A number is outside of its bounds.
+    """
+    for name, (least, most) in bounds.items():
+        value = getattr(settings, name)
+        if value is None or (least <= value <= most and value < math.inf):
+            continue
+        wanted = f"{least:.12g} or more" if most == math.inf else f"from {least:.12g} to {most:.12g}"
+        raise SettingsError(f"{path}{name}={value}: give a number, {wanted}.")
+
+
+def _check_order(settings: object, path: str, pairs: Mapping[str, str]) -> None:
+    """Refuse a least (a key) above the most (its value) of the same thing."""
+    for low, high in pairs.items():
+        least, most = getattr(settings, low), getattr(settings, high)
+        if least is not None and most is not None and least > most:
+            raise SettingsError(f"{path}{low}={least} is above {path}{high}={most}: nothing would be left.")
 
 
 class Check(StrEnum):
@@ -53,6 +86,7 @@ class Limits:
         audio_bytes: Largest sound file.
         audio_seconds: Longest sound that is stored.
         video_bytes: Largest video file.
+        video_seconds: Longest that a video may claim to last, before it is cut into clips.
         video_frames: Most frames that are decoded for one clip.
         points_bytes: Largest point cloud or mesh file.
         points: Most points or vertices that a header may claim.
@@ -68,12 +102,22 @@ class Limits:
     audio_bytes: int = 512 << 20
     audio_seconds: float = 3600.0
     video_bytes: int = 16 << 30
+    video_seconds: float = 7 * _DAY_S
     video_frames: int = 200_000
     points_bytes: int = 1 << 30
     points: int = 50_000_000
     raster_bytes: int = 1 << 30
     item_seconds: float = 120.0
     item_memory: int = 4 << 30
+
+    def __post_init__(self) -> None:
+        bounds = {item.name: (1.0, math.inf) for item in fields(self)}
+        seconds = {
+            "audio_seconds": (0.01, math.inf),
+            "video_seconds": (0.01, math.inf),
+            "item_seconds": (0.1, 7 * _DAY_S),
+        }
+        _check_bounds(self, "limits.", {**bounds, **seconds, "item_memory": (256 << 20, math.inf)})
 
     def bytes_of(self, kind: str) -> int:
         """Return the most bytes that the raw file of a part of this kind may have."""
@@ -87,6 +131,12 @@ class Limits:
             "text": self.text_bytes,
             "metadata": self.metadata_bytes,
         }[kind]
+
+
+SHORTEST_CLIP_S = 0.01
+"""Seconds that a clip, and the way from one to the next, must have: clips are told apart by the millisecond."""
+MOST_FRAMES = 65_536
+"""Frames that can be stored of a clip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +156,11 @@ class VideoSettings:
     clip_stride: float | None = None
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise SettingsError(f"--clip-frames {self.frames}: store at least one frame of a clip.")
+        if not 1 <= self.frames <= MOST_FRAMES:
+            raise SettingsError(f"--clip-frames {self.frames}: store from 1 to {MOST_FRAMES} frames of a clip.")
         for option, value in (("--clip-seconds", self.clip_seconds), ("--clip-stride", self.clip_stride)):
-            if value is not None and not 0 < value < float("inf"):
-                raise SettingsError(f"{option} {value}: give a length in seconds, more than 0.")
+            if value is not None and not SHORTEST_CLIP_S <= value < math.inf:
+                raise SettingsError(f"{option} {value}: give a length in seconds, at least {SHORTEST_CLIP_S:g}.")
         if self.clip_stride is not None and self.clip_seconds is None:
             raise SettingsError(
                 f"--clip-stride {self.clip_stride} says how far apart clips start; give --clip-seconds too."
@@ -128,10 +178,8 @@ class AudioSettings:
     hop_ms: float = 10.0
 
     def __post_init__(self) -> None:
-        if not 4000 <= self.rate <= 192_000:
-            raise SettingsError(f"audio.rate={self.rate}: give samples per second, from 4000 to 192000.")
-        if not 8 <= self.mel_bins <= 512:
-            raise SettingsError(f"audio.mel_bins={self.mel_bins}: choose between 8 and 512.")
+        bounds = {"rate": (4000, 192_000), "mel_bins": (8, 512), "window_ms": (0.01, 10_000), "hop_ms": (0.01, 10_000)}
+        _check_bounds(self, "audio.", bounds)
         self.spec.frames(0)  # windows that make no sense are refused here, not by a worker
 
     @property
@@ -147,8 +195,7 @@ class PointSettings:
     mesh_points: int = 8192
 
     def __post_init__(self) -> None:
-        if self.mesh_points < 1:
-            raise SettingsError(f"points.mesh_points={self.mesh_points}: draw at least one point from a mesh.")
+        _check_bounds(self, "points.", {"mesh_points": (1, 50_000_000)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +227,18 @@ class Filters:
     near_duplicates: int | None = None
 
     def __post_init__(self) -> None:
+        bounds = {
+            "min_side": (1, math.inf),
+            "max_aspect": (1, math.inf),
+            "min_seconds": (0, math.inf),
+            "max_seconds": (0.01, math.inf),
+            "silence_db": (-120, 0),
+            "blank_contrast": (0, 127.5),
+            "min_characters": (0, math.inf),
+            "max_characters": (1, math.inf),
+        }
+        _check_bounds(self, "filters.", bounds)
+        _check_order(self, "filters.", {"min_seconds": "max_seconds", "min_characters": "max_characters"})
         if self.near_duplicates is not None and not 0 <= self.near_duplicates <= 16:
             raise SettingsError(
                 f"--near-duplicates {self.near_duplicates}: give the number of differing bits out of 64, from 0 to 16; "
@@ -200,11 +259,18 @@ class Splits:
     by: SplitBy = SplitBy.CONTENT
 
     def __post_init__(self) -> None:
+        seen: set[str] = set()
         for name, share in self.shares:
-            if not name.isidentifier() or name == "train" or not 0 < share < 1:
+            if not name.isidentifier() or name == "train":
                 raise SettingsError(
-                    f"--split {name}={share}: give the name of a split other than train and its share, as in val=0.1."
+                    f"--split {name}={share}: '{name}' cannot name a split; take letters, digits and _, and not train, "
+                    "which is the rest."
                 )
+            if not 0 < share < 1:
+                raise SettingsError(f"--split {name}={share}: a share is a number above 0 and below 1, as in val=0.1.")
+            if name in seen:
+                raise SettingsError(f"--split {name}={share}: {name} has a share already; give each split one.")
+            seen.add(name)
         if sum(share for _, share in self.shares) >= 1:
             raise SettingsError("--split: the shares add up to 1 or more, which leaves nothing for train.")
 
@@ -238,6 +304,9 @@ class FetchSettings:
     timeout_s: float = 30.0
     retries: int = 3
     redirects: int = 5
+
+    def __post_init__(self) -> None:
+        _check_bounds(self, "fetch.", {"timeout_s": (0.01, _DAY_S), "retries": (0, 100), "redirects": (0, 100)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 
+from ingest.orientation import turned
 from ingest.rejection import Rejection
 from pipelines.transforms.frames import to_rgb
 from shards.schema import RejectReason
@@ -84,17 +85,6 @@ def orientation(frame: VideoFrame) -> int:
         if entry.type is SideDataType.DISPLAYMATRIX:
             return _orientation_of(struct.unpack("<9i", bytes(entry)))
     return UPRIGHT
-
-
-def turned(pixels: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF orientation, 1 to 8, to a picture (height, width, channels)."""
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _orientation_of(matrix: tuple[int, ...]) -> int:

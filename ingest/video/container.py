@@ -1,6 +1,6 @@
 """Opening a video file, with everything shut that a hostile one could make FFmpeg do.
 
-Only containers that start as their format says are given to FFmpeg, and only the demuxers and decoders listed here are tried:
+Only containers that start as their format says are given to FFmpeg, and only their demuxer and the listed decoders are tried:
 playlists and `concat` scripts, which open other files, are never reached.
 """
 
@@ -15,30 +15,15 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
+from ingest.containers import OF_VIDEO, OPENED_CODECS, SIGNATURE_BYTES, VIDEO_CODECS, Container, sniff
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from shards.schema import RejectReason
 
-DEMUXERS = ("mov", "matroska", "avi", "mpeg", "mpegts", "flv", "ogg", "asf")
-VIDEO_CODECS = (
-    *("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mpeg1video", "mpeg2video", "h263", "mjpeg", "theora"),
-    *("msmpeg4", "msmpeg4v2", "flv", "wmv1", "wmv2", "wmv3", "vc1", "dvvideo", "prores", "ffv1", "rawvideo"),
-)
-SOUND_CODECS = (
-    *("aac", "aac_latm", "ac3", "eac3", "alac", "amrnb", "amrwb", "flac", "mp2", "mp2float", "mp3", "mp3float"),
-    *("opus", "libopus", "vorbis", "libvorbis", "wmav1", "wmav2", "adpcm_ima_wav", "adpcm_ms", "pcm_alaw", "pcm_mulaw"),
-    *("pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le", "pcm_dvd"),
-)
 UNINDEXED = ("mpeg", "mpegts")
 """Containers that find a moment only roughly and do not know how long they last."""
 UNORDERED = "avi"
 """The container that has no time stamps: FFmpeg makes them up in the order of decoding, from some small number on."""
-
-_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid", b"styp", b"sidx", b"moof", b"meta")
-_STARTS = (b"\x1a\x45\xdf\xa3", b"\x00\x00\x01\xba", b"FLV\x01", b"OggS", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")
-_SYNC = 0x47
-_SYNC_PLACES = ((0, 188), (4, 196))
-_HEAD = 197
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +64,10 @@ def opened(raw: Raw) -> Iterator[OpenVideo]:
         Rejection: It is empty, no container that is known, damaged, without pictures, or of a codec that is not read. An
             error of FFmpeg inside the block becomes `corrupt_video` too.
     """
-    options = {
-        "format_whitelist": ",".join(DEMUXERS),
-        "codec_whitelist": ",".join((*VIDEO_CODECS, *SOUND_CODECS)),
-    }
     with raw.open() as file:
-        _check_start(file.read(_HEAD))
+        kind = _kind(file.read(SIGNATURE_BYTES))
         file.seek(0)
+        options = {"format_whitelist": kind.demuxer, "codec_whitelist": OPENED_CODECS}
         try:
             with av.open(file, "r", options=options, metadata_errors="replace") as container:
                 yield OpenVideo(container=container, stream=_pictures(container))
@@ -109,16 +91,17 @@ def said(error: av.FFmpegError) -> str:
     return f"{error.strerror}{f': {last}' if last else ''}"
 
 
-def _check_start(head: bytes) -> None:
+def _kind(head: bytes) -> Container:
     if not head:
         raise Rejection(RejectReason.EMPTY_FILE, "the file has no bytes")
-    is_avi = head.startswith(b"RIFF") and head[8:11] == b"AVI"
-    is_transport = any(len(head) > second and head[first] == head[second] == _SYNC for first, second in _SYNC_PLACES)
-    if not (is_avi or is_transport or head[4:8] in _BOXES or head.startswith(_STARTS)):
+    kind = sniff(head)
+    if kind is None or not kind.may_hold_video:
+        names = ", ".join(container.name for container in OF_VIDEO)
         raise Rejection(
             RejectReason.UNKNOWN_FORMAT,
-            f"no container of video that is read ({', '.join(DEMUXERS)}); the file starts with {head[:12].hex(' ')}",
+            f"no container of video that is read ({names}); the file starts with {head[:12].hex(' ')}",
         )
+    return kind
 
 
 def _pictures(container: InputContainer) -> VideoStream:

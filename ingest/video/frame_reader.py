@@ -26,7 +26,7 @@ from ingest.settings import Limits
 from ingest.video.colours import Pixels, upright
 from ingest.video.container import UNORDERED, OpenVideo, opened, rewind, said
 from ingest.video.header import VideoHeader, decoder_options
-from ingest.video.timeline import Need, Timeline, shown_at, stamp_at, stamp_from, stamp_of, survey
+from ingest.video.timeline import Need, Timeline, list_packets, shown_at, stamp_at, stamp_from, stamp_of
 from shards.schema import RejectReason
 
 _SKIPS_UNREFERENCED = ("h264", "mpeg4")
@@ -98,7 +98,7 @@ class FrameReader:
         for begin, needs_of in ((start, _thrifty), (0.0, _everything)):
             try:
                 with self._open() as video:
-                    timeline = survey(video, self.header, begin, end, most_frames=self.limits.video_frames)
+                    timeline = list_packets(video, self.header, begin, end, most_frames=self.limits.video_frames)
                     stamps = chosen(video, timeline.frames())
                     for decoded in self._decoded(video, timeline, stamps, needs_of(video, timeline, stamps)):
                         if decoded.time > given:

@@ -19,8 +19,6 @@ from shards.schema import RejectReason
 
 UNKNOWN_CODEC = "unknown"
 """Stands for a codec of sound that FFmpeg has no decoder for."""
-LONGEST_SECONDS = 1e6
-"""No video lasts longer than eleven days; a header that says so is broken."""
 
 _TAGGED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 """How Matroska notes the length of one stream."""
@@ -69,8 +67,8 @@ class VideoHeader:
 def probe_video(raw: Raw, limits: Limits) -> VideoHeader:
     """Read the header of a video file, and decode its first frame, which alone knows how it has to be turned.
 
-    The limits on bytes and pixels are checked before that frame is decoded. A container that does not know how long it lasts
-    is read to its end, without decoding; so is an MPEG stream, for which FFmpeg only guesses.
+    The limits on bytes, pixels and seconds are checked before that frame is decoded. A container that does not know how long
+    it lasts is read to its end, without decoding; so is an MPEG stream, for which FFmpeg only guesses.
 
     Raises:
         Rejection: The file is no video that is read, damaged, or over a limit.
@@ -79,7 +77,7 @@ def probe_video(raw: Raw, limits: Limits) -> VideoHeader:
         raise Rejection(RejectReason.TOO_MANY_BYTES, f"{raw.size} bytes are over {limits.video_bytes}")
     with opened(raw) as video:
         _check_pixels(video.stream.width, video.stream.height, limits)
-        seconds, is_promised = _seconds(video)
+        seconds, is_promised = _seconds(video, limits)
         first = _first_frame(video, limits)
         turn = orientation(first)
         rate = video.stream.average_rate or video.stream.guessed_rate
@@ -119,7 +117,7 @@ def _sound_codec(container: InputContainer) -> str:
     return sound.codec_context.name if sound.codec_context is not None else UNKNOWN_CODEC
 
 
-def _seconds(video: OpenVideo) -> tuple[float, bool]:
+def _seconds(video: OpenVideo, limits: Limits) -> tuple[float, bool]:
     """Return how long the pictures last, and whether the container says so of them alone."""
     is_guess = video.container.format.name in UNINDEXED
     own = None if is_guess else _own_end(video)
@@ -130,8 +128,12 @@ def _seconds(video: OpenVideo) -> tuple[float, bool]:
         seconds, is_promised = whole / av.time_base, False
     else:
         seconds, is_promised = _scanned_end(video) - video.origin, False
-    if not 0 < seconds <= LONGEST_SECONDS:
+    if not seconds > 0:
         raise Rejection(RejectReason.CORRUPT_VIDEO, f"the file claims to last {seconds:g} s")
+    if seconds > limits.video_seconds:
+        raise Rejection(
+            RejectReason.TOO_LONG, f"the file claims to last {seconds:g} s, over {limits.video_seconds:g} s"
+        )
     return seconds, is_promised
 
 

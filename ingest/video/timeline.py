@@ -89,7 +89,7 @@ class Timeline:
         return zip(groups, self.stamps, self.is_key, strict=True)
 
 
-def survey(video: OpenVideo, header: VideoHeader, start: float, end: float, *, most_frames: int) -> Timeline:
+def list_packets(video: OpenVideo, header: VideoHeader, start: float, end: float, *, most_frames: int) -> Timeline:
     """List the packets of the frames between two moments, in seconds from the beginning of the video.
 
     The list begins at the last keyframe that is shown no later than `start`. The container is left somewhere behind `end`.

@@ -3,10 +3,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ingest.orientation import turned
 from ingest.raw import Raw
 from ingest.rejection import Rejection
 from ingest.settings import Limits
-from ingest.video.colours import turned
 from ingest.video.frame_reader import FrameReader
 from ingest.video.header import probe_video
 from shards.schema import RejectReason

@@ -104,6 +104,23 @@ def test_the_limit_on_pixels_holds_before_anything_is_decoded(monkeypatch: pytes
     assert refusal(data, limits=replace(LIMITS, pixels=64 * 48 - 1)).reason is RejectReason.TOO_MANY_PIXELS
 
 
+@pytest.mark.parametrize("claim", [b"99999999:00:00.000", b"0169:00:00.0000000"])
+def test_a_video_that_claims_more_than_a_week_is_refused_from_its_header(
+    monkeypatch: pytest.MonkeyPatch, claim: bytes
+) -> None:
+    data = film(30, container="matroska")
+    told = b"00:00:01.200000000"
+    assert told in data
+    monkeypatch.setattr("ingest.video.header._first_frame", lambda *_: pytest.fail("a frame was decoded"))
+    rejection = refusal(data.replace(told, claim))
+    assert rejection.reason is RejectReason.TOO_LONG and "604800 s" in rejection.detail
+
+
+def test_a_video_may_last_as_long_as_the_limit() -> None:
+    assert probed(film(30), limits=replace(LIMITS, video_seconds=1.2)).seconds == pytest.approx(1.2)
+    assert refusal(film(31), limits=replace(LIMITS, video_seconds=1.2)).reason is RejectReason.TOO_LONG
+
+
 def test_the_limit_on_bytes_holds_before_the_file_is_opened() -> None:
     def opener() -> None:
         pytest.fail("the file was opened")

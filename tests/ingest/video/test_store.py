@@ -300,3 +300,9 @@ def test_pictures_that_change_their_size_are_refused() -> None:
                         target.mux(packet)
         target.close()
     assert refusal(joined.getvalue()).reason is RejectReason.UNSUPPORTED_PIXELS
+
+
+@pytest.mark.parametrize("codec, container", [("pcm_f32be", "mov"), ("wavpack", "matroska"), ("tta", "matroska")])
+def test_sound_of_every_codec_that_is_read_alone_is_read_beside_pictures(codec: str, container: str) -> None:
+    fields = stored(film(50, container=container, sound=tone(2.0, rate=48_000), sound_rate=48_000, sound_codec=codec))
+    assert fields["audio"].facts["seconds"] == pytest.approx(2.0, abs=0.05)
