@@ -41,7 +41,7 @@ WorkersOption = Annotated[
     int, typer.Option(help="Shards written at the same time; 0 takes one per processor core.", min=0)
 ]
 SchedulerOption = Annotated[
-    str | None, typer.Option(help="Use this running Dask scheduler (tcp://host:8786) instead of an embedded one.")
+    str | None, typer.Option(help="A running Dask scheduler (tcp://host:8786), or slurm; otherwise this machine.")
 ]
 
 
@@ -72,7 +72,7 @@ def ingest(
         typer.Option(help="Take a folder's name as the label of what it holds; auto looks whether it fits."),
     ] = FolderLabels.AUTO,
     require: Annotated[
-        str, typer.Option(help="Fields that a sample must have, as in image,text; all others may be missing.")
+        str, typer.Option(help="Fields that a sample must have, as in image,text; without it, any media.")
     ] = "",
     image_size: Annotated[
         int | None, typer.Option(help="Make the shorter side of pictures and frames at most this many pixels.")

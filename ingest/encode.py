@@ -22,6 +22,7 @@ from ingest.unforeseen import blamed_on_file
 from ingest.video.store import store_video
 from pipelines.views import is_aligned
 from shards.schema import ABSENT, WELL_KNOWN_NAMES, Fields, RejectReason
+from shards.storage import printable
 
 
 def encode_item(entry: PlannedItem, sources: Sources, *, declared: Fields, settings: IngestSettings) -> EncodedItem:
@@ -71,7 +72,8 @@ def _encode_part(
 
 def _place(part: Part) -> str:
     """Return where a part stands, for people; addresses without the credentials that they may carry."""
-    return printable_uri(part.uri) if part.uri else f"the {part.field}"
+    where = printable_uri(part.uri) if part.uri else f"the {part.field}"
+    return f"{where}#{printable(part.member)}" if part.member else where
 
 
 def _store(item: RawItem, part: Part, raw: Raw, data: bytes, settings: IngestSettings) -> list[StoredField]:
@@ -118,21 +120,28 @@ def _require_fields(fields: dict[str, StoredField], declared: Fields, settings: 
 
 
 def _require_aligned(fields: dict[str, StoredField]) -> None:
-    """Refuse a depth map, segmentation or the like whose shape is not that of the picture it belongs to."""
+    """Refuse a depth map, segmentation or the like that does not lie on the picture it belongs to."""
     picture = next((field for field in fields.values() if field.kind == "image"), None)
     if picture is None:
         return
     for field in fields.values():
-        if (
-            field.kind in ("raster", "ids")
-            and field.name in WELL_KNOWN_NAMES
-            and not is_aligned(_size(field), _size(picture))
-        ):
-            (height, width), (rows, columns) = _size(picture), _size(field)
-            raise Rejection(
-                RejectReason.MISALIGNED,
-                f"the {field.name} of {columns}x{rows} has not the shape of the {picture.name} of {width}x{height}",
-            )
+        if field.kind in ("raster", "ids") and field.name in WELL_KNOWN_NAMES:
+            _require_on(picture, field)
+
+
+def _require_on(picture: StoredField, field: StoredField) -> None:
+    if picture.facts["orientation"] != 1:
+        raise Rejection(
+            RejectReason.MISALIGNED,
+            f"the {picture.name} was turned upright as its EXIF orientation {picture.facts['orientation']} says, and nothing "
+            f"tells whether the {field.name} is; turn both beforehand",
+        )
+    if not is_aligned(_size(field), _size(picture)):
+        (height, width), (rows, columns) = _size(picture), _size(field)
+        raise Rejection(
+            RejectReason.MISALIGNED,
+            f"the {field.name} of {columns}x{rows} has not the shape of the {picture.name} of {width}x{height}",
+        )
 
 
 def _size(field: StoredField) -> tuple[int, int]:

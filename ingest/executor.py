@@ -212,7 +212,7 @@ def worker_threads(workers: int) -> Iterator[LocalCluster]:
             processes=False,
             dashboard_address=_FREE_PORT,
             worker_dashboard_address=_FREE_PORT,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,  # what a task raises is told by the command, not by the worker as well
             memory_limit=None,
         )
     try:

@@ -82,7 +82,9 @@ class Plan:
         yield from (list(members) for _, members in groupby(self.items, key=lambda planned: planned.shard))
 
 
-def make_plan(listing: Iterable[RawItem], settings: IngestSettings) -> Plan:
+def make_plan(
+    listing: Iterable[RawItem], settings: IngestSettings, *, classes: tuple[str, ...] | None = None
+) -> Plan:
     """Deal the items of a listing to shards.
 
     The order is a seeded shuffle: items that are cheap to read together stay together, these runs and the items inside
@@ -91,6 +93,7 @@ def make_plan(listing: Iterable[RawItem], settings: IngestSettings) -> Plan:
     Args:
         listing: What the source lists, checked, and settled by its content where the settings ask for that.
         settings: What the user decided.
+        classes: The names of all classes in the order of their numbers, where the source declares them.
 
     Raises:
         SourceError: The listing is empty, or gives a field two kinds.
@@ -101,7 +104,7 @@ def make_plan(listing: Iterable[RawItem], settings: IngestSettings) -> Plan:
         raise SourceError("The source holds nothing to ingest: no picture, caption or table row was found.")
     fields = declare(items, settings)
     _require_declared(settings.require, fields)
-    classes = _classes(items)
+    classes = classes or _classes(items)
     numbers = {name: number for number, name in enumerate(classes)} if classes else None
     software = {name: version(name) for name in SOFTWARE}
     order = sorted(items, key=lambda item: _shuffle_key(item, settings.seed))

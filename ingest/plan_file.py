@@ -179,10 +179,22 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in (ArrowTable(path).schema.metadata or {}).items()}
 
 
+def changed_settings(before: Mapping[str, Any], settings: IngestSettings) -> list[str]:
+    """Return what differs between recorded settings and those of now, each as `name: then -> now`."""
+    then, now = dict(_leaves(before)), dict(_leaves(json.loads(json.dumps(settings.to_json()))))
+    return [f"{name}: {then.get(name)} -> {now.get(name)}" for name in now if then.get(name) != now[name]]
+
+
+def _leaves(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
 def _explain(dataset: Path, stored: dict[str, str], plan: Plan) -> str:
-    changes = []
-    before, now = json.loads(stored["settings"]), json.loads(json.dumps(plan.settings.to_json()))
-    changes += [f"{name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
+    changes = changed_settings(json.loads(stored["settings"]), plan.settings)
     software = json.loads(stored["software"])
     changes += [
         f"{name} {software.get(name)} -> {plan.software[name]}"

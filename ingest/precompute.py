@@ -86,6 +86,11 @@ def precompute(dataset: Dataset, spec: TargetSpec, *, cluster: Cluster, console:
         ParityError: The stored rows are not what the teacher says in float32.
         StorageError: The target cannot be written; what is finished is kept.
     """
+    if dataset.split:
+        raise SettingsError(
+            f"Targets are stored for a whole dataset, not for the split '{dataset.split}': leave out ':{dataset.split}'. "
+            "Every split reads its own rows."
+        )
     if "image" not in dataset.manifest.fields:
         raise MissingFieldError(f"Teacher '{spec.teacher}' looks at field 'image', which {dataset.root} does not hold.")
     done = committed_shards(target_folder(dataset.root, spec.target_id))

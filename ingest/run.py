@@ -44,7 +44,7 @@ def ingest(source: Source, dataset: Path, settings: IngestSettings, *, cluster: 
         listing = list(checked(_counted(source.scan(), reporter)))
     with _Tasks(dataset.resolve(), source.root.resolve(), cluster) as tasks:
         contents = _survey(dataset, listing, settings, tasks, console) if needs_survey(listing, settings) else {}
-        plan = make_plan(checked(settle(listing, contents, settings)), settings)
+        plan = make_plan(checked(settle(listing, contents, settings)), settings, classes=source.classes)
         if (dataset / MANIFEST).exists():
             return _finished(dataset, plan)
         make_folder(dataset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ingest.contents import Content, Contents
 from ingest.declared import declare
 from ingest.items import RawItem
 from ingest.plan import PlannedItem
-from ingest.plan_file import read_metadata, serialise_items
+from ingest.plan_file import changed_settings, read_metadata, serialise_items
 from ingest.settings import IngestSettings, SplitBy
 from shards.errors import PlanMismatchError
 from shards.index import ArrowTable
@@ -61,12 +61,23 @@ def commit_listing(dataset: Path, listing: Sequence[RawItem], settings: IngestSe
         "listing": _digest(listing),
     }
     path = listing_path(dataset)
-    if not create_if_absent(dataset, path, serialise_items(chunks, metadata)) and read_metadata(path) != metadata:
-        raise PlanMismatchError(
-            f"{dataset} was begun with another source or other settings. Ingest into a new folder, or repeat the original "
-            "command."
-        )
+    if not create_if_absent(dataset, path, serialise_items(chunks, metadata)):
+        _require_same(dataset, read_metadata(path), metadata, settings)
     return len(chunks)
+
+
+def _require_same(
+    dataset: Path, stored: Mapping[str, str], metadata: Mapping[str, str], settings: IngestSettings
+) -> None:
+    if stored == metadata:
+        return
+    changes = changed_settings(json.loads(stored["settings"]), settings)
+    if stored["listing"] != metadata["listing"]:
+        changes.append("the source: other items were listed then, or some of them have changed")
+    raise PlanMismatchError(
+        f"{dataset} was begun with another plan ({'; '.join(changes) or 'the plan differs'}). "
+        "Ingest into a new folder, or repeat the original command."
+    )
 
 
 def _chunks(listing: Sequence[RawItem]) -> Iterator[list[PlannedItem]]:

@@ -112,6 +112,9 @@ def _reader(kind: Any) -> Callable[[str], Any]:  # noqa: ANN401 - types are valu
         readers = [_reader(argument) for argument in sorted(arguments, key=lambda kind: kind is str)]
         return lambda text: _first_that_reads(text, readers)
     if origin is tuple:
+        for argument in arguments:
+            if argument is not Ellipsis:
+                _reader(argument)  # refused now, not when the first value is read
         return lambda text: _read_tuple(text, arguments)
     raise TypeError(kind)
 

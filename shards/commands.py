@@ -60,6 +60,9 @@ def index(folder: Annotated[Path, typer.Argument(help="A folder of WebDataset ta
         f"{manifest.num_rejects:,} rejected, ignored members: {sum(manifest.ignored.values()):,}.",
         highlight=False,
     )
+    for reason, count in manifest.rejects.items():
+        console.print(f"rejected, {reason}: {count:,}", highlight=False)
+    console.print(f"Look at it with: maskloom inspect {folder}", highlight=False)
 
 
 @app.command()

@@ -151,7 +151,7 @@ def _image_facts(data: bytes) -> dict[str, Any]:
         raise ValueError(f"a {header.format} of {header.frames} frames; a stored picture is one JPEG, PNG or WebP")
     if header.width * header.height > _MAX_PIXELS:
         raise ValueError(f"{header.width}x{header.height} is over {_MAX_PIXELS} pixels")
-    return {"format": header.format.lower(), "width": header.width, "height": header.height}
+    return {"format": header.format.lower(), "width": header.width, "height": header.height, "orientation": 1}
 
 
 def _frame_facts(data: bytes) -> dict[str, Any]:

@@ -57,7 +57,7 @@ KINDS: Mapping[str, KindSpec] = MappingProxyType(
         "image": KindSpec(
             default_name="image",
             extensions=("jpg", "jpeg", "png", "webp"),
-            facts={"format": pa.string()} | _PICTURE,
+            facts={"format": pa.string()} | _PICTURE | {"orientation": pa.int32()},
         ),
         "frames": KindSpec(
             default_name="video",
@@ -245,11 +245,15 @@ _FOREIGN_ENDINGS = tuple(
 WELL_KNOWN_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "depth": "raster",
+        "disp": "raster",
         "disparity": "raster",
         "height": "raster",
+        "normal": "raster",
         "normals": "raster",
         "flow": "raster",
+        "seg": "ids",
         "segmentation": "ids",
+        "semantic": "ids",
         "mask": "ids",
         "instance": "ids",
         "panoptic": "ids",

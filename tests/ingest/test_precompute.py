@@ -10,8 +10,9 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from ingest.cluster import Cluster
 from ingest.precompute import ParityError, make_spec, precompute, write_targets
-from ingest.run import Cluster
+from ingest.settings import SplitBy, Splits
 from ingest.teachers import build_teacher, new_teacher, teacher_names
 from pipelines.modalities import Image
 from pipelines.stream import Stream
@@ -229,3 +230,9 @@ def test_patches_that_do_not_tile_the_view_are_refused_before_anything_is_comput
 
 def test_a_patch_may_be_set_for_a_size_that_the_default_does_not_fit() -> None:
     assert new_teacher("hog", size=36, settings=["patch=12"]).shape == (9, 108)
+
+
+def test_a_target_of_one_split_alone_is_refused(tmp_path: Path, pictures: Path, run_ingest: Run) -> None:
+    run_ingest(pictures, tmp_path / "out", splits=Splits(shares=(("val", 0.3),), by=SplitBy.GROUP))
+    with pytest.raises(SettingsError, match="for a whole dataset, not for the split 'val': leave out ':val'"):
+        run(Path(f"{tmp_path / 'out'}:val"), spec_of())

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from ingest.plan import make_plan
@@ -25,8 +26,8 @@ from shards.errors import SourceError, StorageError
 from shards.manifest import Manifest
 from shards.receipt import committed_shards, read_receipt
 from shards.verify import verify
-from tests.ingest.outcome import reasons, stored
-from tests.ingest.pictures import captioned_folder, jpeg, write_files
+from tests.ingest.outcome import reasons, rejected, stored
+from tests.ingest.pictures import captioned_folder, encoded, exif_of, jpeg, write_files
 
 Run = Callable[..., Manifest]
 
@@ -278,3 +279,27 @@ def test_a_parquet_file_of_many_row_groups_gives_every_cell(tmp_path: Path, run_
     assert run_ingest(path, tmp_path / "out", shard_size=4).num_samples == 9
     dataset = Dataset.open(tmp_path / "out")
     assert {sample.fields["image"] for sample in dataset.read(np.arange(9), ["image"])} == set(data)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 5, 6])
+def test_a_depth_map_beside_a_turned_picture_is_refused_because_nothing_tells_how_it_lies(
+    tmp_path: Path, run_ingest: Run, orientation: int
+) -> None:
+    depth = encoded(Image.fromarray(np.arange(1600, dtype=np.uint16).reshape(40, 40)), "PNG")
+    turned = jpeg(1, width=40, height=40, exif=exif_of(orientation))
+    files = {"a.jpg": turned, "a.depth.png": depth, "b.jpg": jpeg(2, width=40, height=40), "b.depth.png": depth}
+    run_ingest(write_files(tmp_path / "raw", files), tmp_path / "out")
+    reason, detail = rejected(tmp_path / "out")["a"]
+    assert reason == "misaligned"
+    assert f"EXIF orientation {orientation}" in detail
+    assert set(stored(tmp_path / "out")) == {"b"}
+
+
+def test_a_depth_map_of_another_shape_than_its_picture_is_refused(tmp_path: Path, run_ingest: Run) -> None:
+    depth = encoded(Image.fromarray(np.arange(2400, dtype=np.uint16).reshape(40, 60)), "PNG")
+    raw = write_files(tmp_path / "raw", {"a.jpg": jpeg(1, width=40, height=60), "a.depth.png": depth})
+    run_ingest(raw, tmp_path / "out")
+    assert rejected(tmp_path / "out")["a"] == (
+        "misaligned",
+        "the depth of 60x40 has not the shape of the image of 40x60",
+    )

@@ -119,10 +119,12 @@ def test_a_survey_of_something_else_is_refused(tmp_path: Path, run_ingest: Run, 
     run_ingest(raw, tmp_path / "out", filters=DUPLICATES)
     if not is_sealed:
         (tmp_path / "out" / "dataset.json").unlink()
-    with pytest.raises(PlanMismatchError, match="another source or other settings"):
+    with pytest.raises(PlanMismatchError, match=r"another plan \(image_size: None -> 32\)"):
         run_ingest(raw, tmp_path / "out", filters=DUPLICATES, image_size=32)
+    with pytest.raises(PlanMismatchError, match=r"another plan \(filters.min_side: None -> 8\)"):
+        run_ingest(raw, tmp_path / "out", filters=Filters(duplicates=True, min_side=8))
     (raw / "new.jpg").write_bytes(jpeg(99))
-    with pytest.raises(PlanMismatchError, match="another source or other settings"):
+    with pytest.raises(PlanMismatchError, match=r"another plan \(the source: other items were listed"):
         run_ingest(raw, tmp_path / "out", filters=DUPLICATES)
 
 

@@ -70,6 +70,7 @@ def test_the_last_of_two_values_counts() -> None:
         ("model=large", "'model' cannot be set as a whole; set one of its parts: model.width"),
         ("masking=none", "'masking' cannot be set as a whole; set one of its parts: masking.image"),
         ("objective.patches.loss=l1", "cannot be set as a whole; it is chosen in the recipe's file"),
+        ("targets=stored", "'targets' cannot be set as a whole; set one of its parts: targets.patches"),
         ("model.depth.more=4", "'model.depth' is one value, 12; it has no part 'more'"),
         ("model.depth", "reads path=value.*found 'model.depth'"),
         ("=4", "reads path=value"),
