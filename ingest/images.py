@@ -11,7 +11,6 @@ import io
 import struct
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,7 @@ from torchvision.transforms.v2.functional import resize
 
 from ingest.jpeg_segments import without_exif
 from ingest.orientation import turned
-from ingest.perceptual import contrast_of_grey, hash_of_grey, perceptual_hash, sampled_grey
+from ingest.perceptual import contrast_of_grey, hash_of_grey, sampled_grey
 from ingest.rejection import Rejection
 from ingest.settings import Check, Filters, IngestSettings
 from ingest.stored import StoredField
@@ -41,8 +40,6 @@ Pixels = npt.NDArray[np.uint8]
 _STORED_FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 _NOT_LOOKED_AT: Mapping[str, None] = {"phash": None, "contrast": None}
 """Facts of a picture that was not decoded."""
-_LOOKED_AT_PX = 128
-"""Shorter side that is enough to see what a picture looks like."""
 _PLAIN_MODES = ("RGB", "L")
 _LOSSY_FORMATS = ("JPEG", "WEBP")
 _REFUSED_MODES = ("F", "I", "LAB", "HSV", "YCbCr")
@@ -91,23 +88,20 @@ def store_image(data: bytes, name: str, settings: IngestSettings) -> StoredField
     pixels = shrink(_decode(data, header, settings), settings.image_size)
     facts = look_facts(pixels, settings.filters)
     stored, extension = _encode(pixels, header, settings)
+    facts |= {"orientation": header.orientation}
     return _field(name, stored, extension, pixels.shape[1], pixels.shape[0], facts)
-
-
-def look_at(data: bytes, settings: IngestSettings) -> int:
-    """Return the perceptual hash of a picture file, from as few of its pixels as that takes.
-
-    Raises:
-        Rejection: As for `store_image`.
-    """
-    header = _checked_header(data, settings)
-    return perceptual_hash(_decode(data, header, replace(settings, image_size=_LOOKED_AT_PX)))
 
 
 def _field(
     name: str, data: bytes, extension: str, width: int, height: int, look: Mapping[str, int | float | None]
 ) -> StoredField:
-    facts = {"format": {"jpg": "jpeg"}.get(extension, extension), "width": width, "height": height, **look}
+    facts = {
+        "format": {"jpg": "jpeg"}.get(extension, extension),
+        "width": width,
+        "height": height,
+        "orientation": 1,
+        **look,
+    }
     return StoredField(name=name, kind="image", data=data, extension=extension, facts=facts)
 
 

@@ -337,6 +337,13 @@ class IngestSettings:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        looks = {"near_duplicates": self.filters.near_duplicates, "blank_contrast": self.filters.blank_contrast}
+        blind = [f"filters.{name}" for name, value in looks.items() if value is not None]
+        if blind and self.check is Check.HEADER:
+            raise SettingsError(
+                f"{', '.join(blind)}: pictures have to be decoded for that, and --check header leaves them unseen. Use "
+                "--check decode."
+            )
         if self.shard_size < 1:
             raise SettingsError(
                 f"--shard-size {self.shard_size}: a shard holds at least one item, best a multiple of {BLOCK}."

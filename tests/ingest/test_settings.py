@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ingest.settings import (
     AudioSettings,
+    Check,
     FetchSettings,
     Filters,
     IngestSettings,
@@ -142,3 +143,9 @@ def test_settings_are_read_back_as_they_were() -> None:
         limits=Limits(video_seconds=60.0),
     )
     assert IngestSettings.from_json(settings.to_json()) == settings
+
+
+@pytest.mark.parametrize("filters", [Filters(near_duplicates=3), Filters(blank_contrast=2.0)])
+def test_filters_that_look_at_pictures_are_refused_where_pictures_are_not_decoded(filters: Filters) -> None:
+    with pytest.raises(SettingsError, match="--check header leaves them unseen"):
+        IngestSettings(filters=filters, check=Check.HEADER)
