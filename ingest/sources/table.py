@@ -14,14 +14,18 @@ from ingest.sources import Source
 from ingest.sources.addresses import printable_uri
 from ingest.sources.fields import kind_of_extension
 from ingest.sources.locate import Locator, cut_part
+from ingest.sources.nesting import MAX_NESTING, is_nested_too_deep
 from ingest.sources.report import Rule, Understanding
 from ingest.sources.roles import ColumnRule, FieldColumn, Roles, assign_roles, path_of
-from ingest.sources.table_rows import Cell, Row, is_parquet, read_head, read_rows
+from ingest.sources.table_rows import BadRow, Cell, Row, is_parquet, read_head, read_rows
 from shards.errors import SourceError
 from shards.schema import RejectReason
 from shards.storage import printable
 
 _NEAR_ROWS = 1024
+_MOST_SECONDS = float(1 << 32)
+"""No recording is longer (136 years), and its nanoseconds fit 64 bits."""
+_PLACES = range(-(1 << 63), 1 << 63)
 
 
 class TableSource(Source):
@@ -44,6 +48,7 @@ class TableSource(Source):
         self._folder = folder
         head = read_head(tables[0])
         self._columns = head.columns
+        self._delimiter = head.delimiter
         self._class_names = head.class_names
         self._roles = assign_roles(head, columns, str(tables[0]))
 
@@ -54,6 +59,8 @@ class TableSource(Source):
         rules += [Rule(found=f"column '{column}'", field=role) for role, column in self._roles.said.items()]
         others = [column for column in self._columns if column not in self._roles.taken]
         notes = [f"kept as metadata: {', '.join(map(printable, others))}"] if others else []
+        if self._delimiter:
+            notes.append(f"cells are separated by {self._delimiter!r}, as the header shows")
         where = str(self._tables[0]) if len(self._tables) == 1 else f"{len(self._tables)} files in {self._folder}"
         label = self._roles.said.get("label")
         return Understanding(
@@ -97,7 +104,7 @@ class _Table:
         if is_parquet(self._path):
             self._require_columns()
         for number, row in enumerate(read_rows(self._path)):
-            yield self._item(number, row)
+            yield self._bad_item(number, row) if isinstance(row, BadRow) else self._item(number, row)
 
     def _require_columns(self) -> None:
         missing = self._roles.taken - set(read_head(self._path).columns)
@@ -107,7 +114,15 @@ class _Table:
                 "that are ingested together have the same columns."
             )
 
+    def _bad_item(self, number: int, row: BadRow) -> RawItem:
+        problem = RejectReason.BAD_TEXT_ENCODING, f"{self._name}, {row.detail}"
+        return RawItem(identity=f"{self._name}#{number}", parts=(), problem=problem)
+
     def _item(self, number: int, row: Row) -> RawItem:
+        identity = f"{self._name}#{number}"
+        if is_nested_too_deep(row):
+            problem = RejectReason.BAD_TEXT_ENCODING, f"the row is nested more than {MAX_NESTING} deep"
+            return RawItem(identity=identity, parts=(), problem=problem)
         parts: list[Part] = []
         problems: list[Problem] = []
         for field in self._roles.fields:
@@ -122,10 +137,10 @@ class _Table:
             problems.append(
                 (RejectReason.INVALID_TIME, f"the row ends at {end_s:g} s, where it starts at {start_s:g} s")
             )
-        group, place = self._group(said, parts, start_s)
+        group, place = self._group(said, parts, start_s, problems)
         bytes_in_row = any(part.row >= 0 for part in parts)
         return RawItem(
-            identity=f"{self._name}#{number}",
+            identity=identity,
             parts=tuple(cut_part(part, start_s, end_s) for part in parts),
             label=self._label(said.get("label"), problems),
             licence=str(said["licence"]) if _is_plain(said.get("licence")) and said["licence"] != "" else None,
@@ -196,16 +211,15 @@ class _Table:
             return names[value] if 0 <= value < len(names) else None
         return str(value)
 
-    def _group(self, said: Mapping[str, Any], parts: Sequence[Part], start_s: float | None) -> tuple[str, int]:
+    def _group(
+        self, said: Mapping[str, Any], parts: Sequence[Part], start_s: float | None, problems: list[Problem]
+    ) -> tuple[str, int]:
         """Return group and place: as the table says, else pieces of one file are a group in the order of their start."""
-        group = "" if said.get("group") in (None, "") else str(said["group"])
+        group = _group_name(said.get("group"), problems)
         cut = next((printable_uri(part.uri) for part in parts if part.kind in ("video", "audio") and part.uri), "")
-        if not group and start_s is not None and math.isfinite(start_s):
+        if not group and start_s is not None:
             return cut, round(start_s * 1000)
-        try:
-            return group, int(said["place"])
-        except (KeyError, TypeError, ValueError, OverflowError):
-            return group, -1
+        return group, _place(said.get("place"), problems)
 
 
 def _value(row: Row, column: str) -> Any:  # noqa: ANN401 - a table holds anything
@@ -218,12 +232,35 @@ def _seconds(value: Any, role: str, problems: list[Problem]) -> float | None:  #
         return None
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
-    if not 0 <= seconds < math.inf:
+    if not 0 <= seconds <= _MOST_SECONDS:
         problems.append((RejectReason.INVALID_TIME, f"{role} {value!r} is no time in seconds from the beginning"))
         return None
     return seconds
+
+
+def _group_name(value: Any, problems: list[Problem]) -> str:  # noqa: ANN401 - a table holds anything
+    if value in (None, ""):
+        return ""
+    name = str(value)
+    try:
+        name.encode("utf-8", "surrogateescape")  # names of files need not be UTF-8, and are kept
+    except UnicodeEncodeError:
+        problems.append((RejectReason.INVALID_LABEL, f"the group {name!r} is no text"))
+        return ""
+    return name
+
+
+def _place(value: Any, problems: list[Problem]) -> int:  # noqa: ANN401 - a table holds anything
+    try:
+        place = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return -1
+    if place not in _PLACES:
+        problems.append((RejectReason.INVALID_LABEL, f"the place {value!r} is no number of 64 bits"))
+        return -1
+    return place
 
 
 def _is_plain(value: object) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,8 @@ Row = Mapping[str, Any]
 _BATCH_ROWS = 1024
 _BYTES_ROWS = 16
 _PEEKED_ROWS = 100
+_DELIMITERS = (",", ";", "\t", "|")
+_MOST_HEADER = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,17 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BadRow:
+    """Stands for a row that cannot be read.
+
+    Args:
+        detail: What is wrong with it, with its line.
+    """
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """What is known about a table before it is listed.
 
@@ -45,12 +59,14 @@ class Head:
         rows: Its first rows.
         class_names: Names of the classes of columns that hold their numbers, as Hugging Face datasets record them.
         media: Kinds of columns (image, audio, video) that Hugging Face datasets record.
+        delimiter: What separates the cells, where it is not what the suffix says; else empty.
     """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     class_names: Mapping[str, tuple[str, ...]]
     media: Mapping[str, str]
+    delimiter: str = ""
 
 
 def is_parquet(path: Path) -> bool:
@@ -62,73 +78,107 @@ def read_head(path: Path) -> Head:
     """Look at a table.
 
     Raises:
-        SourceError: It cannot be read as what its suffix says.
+        SourceError: It cannot be read as what its suffix says, none of its first rows can, or two columns share a name.
     """
     try:
-        rows = tuple(islice(read_rows(path), _PEEKED_ROWS))
+        peeked = tuple(islice(read_rows(path), _PEEKED_ROWS))
+        rows = tuple(row for row in peeked if not isinstance(row, BadRow))
+        if peeked and isinstance(peeked[0], BadRow) and not rows:
+            raise SourceError(f"{path}, {peeked[0].detail}. No row before it, and none of the next ones, can be read.")
         if is_parquet(path):
             schema = pq.read_schema(path)
+            _require_different(path, schema.names)
             features = _features(schema)
             return Head(
                 columns=tuple(schema.names), rows=rows, class_names=_class_names(features), media=_media(features)
             )
         columns = tuple(dict.fromkeys(name for row in rows for name in row)) or _header(path)
+        delimiter = "" if _is_json(path) or _delimiter(path) == _usual_delimiter(path) else _delimiter(path)
     except (OSError, pa.ArrowException, csv.Error, ValueError) as error:
         raise SourceError(f"{path} cannot be read as a {path.suffix[1:]} table: {error}.") from error
-    return Head(columns=columns, rows=rows, class_names={}, media={})
+    return Head(columns=columns, rows=rows, class_names={}, media={}, delimiter=delimiter)
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a table in order.
+def read_rows(path: Path) -> Iterator[Row | BadRow]:
+    """Yield the rows of a table in order, those that cannot be read as BadRow.
 
     Raises:
-        SourceError: It is damaged; the message names the line.
+        SourceError: It is damaged as a whole, or two columns share a name.
     """
     if is_parquet(path):
         return _parquet_rows(path)
-    return _json_rows(path) if path.suffix.lower() in (".jsonl", ".ndjson") else _delimited_rows(path)
+    return _json_rows(path) if _is_json(path) else _delimited_rows(path)
+
+
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() in (".jsonl", ".ndjson")
+
+
+def _require_different(path: Path, columns: Iterable[str]) -> None:
+    twice = next((name for name, count in Counter(columns).items() if count > 1 and name), None)
+    if twice is not None:
+        raise SourceError(
+            f"{path} has several columns called '{twice}', and only one could be read. Rename the others."
+        )
 
 
 def _header(path: Path) -> tuple[str, ...]:
     """Return the header of a table without rows."""
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
+    if _is_json(path):
         return ()
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         return tuple(next(csv.reader(file, delimiter=_delimiter(path)), []))
 
 
-def _delimiter(path: Path) -> str:
+def _usual_delimiter(path: Path) -> str:
     return "\t" if path.suffix.lower() == ".tsv" else ","
 
 
-def _delimited_rows(path: Path) -> Iterator[Row]:
+def _delimiter(path: Path) -> str:
+    """Return what separates the cells: as the suffix says, unless the header has one column so, and more otherwise."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        header = file.readline(_MOST_HEADER)
+    usual = _usual_delimiter(path)
+    candidates = (usual, *(delimiter for delimiter in _DELIMITERS if delimiter != usual))
+    return next((delimiter for delimiter in candidates if _cells_of(header, delimiter) > 1), usual)
+
+
+def _cells_of(line: str, delimiter: str) -> int:
+    return len(next(csv.reader([line], delimiter=delimiter), []))
+
+
+def _delimited_rows(path: Path) -> Iterator[Row | BadRow]:
     # Undecodable bytes are kept as surrogates: the caption they belong to is rejected, not the table.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         try:
-            reader = csv.DictReader(file, delimiter=_delimiter(path))
+            delimiter = _delimiter(path)
+            reader = csv.DictReader(file, delimiter=delimiter)
+            _require_different(path, reader.fieldnames or ())
             for row in reader:
-                if None in row:
-                    raise SourceError(
-                        f"{path}, line {reader.line_num}: the row has more cells than the header: {row[None]}. "
-                        f"Quote cells with '{_delimiter(path)}'."
-                    )
-                yield row
+                yield _too_many_cells(reader.line_num, row, delimiter) if None in row else row
         except csv.Error as error:
             raise SourceError(f"{path} is not a sound table: {error}.") from error
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
+def _too_many_cells(line: int, row: Mapping[str | None, Any], delimiter: str) -> BadRow:
+    return BadRow(
+        detail=f"line {line} has more cells than the header: {row[None]}; a cell with '{delimiter}' in it stands in quotes"
+    )
+
+
+def _json_rows(path: Path) -> Iterator[Row | BadRow]:
     with path.open(encoding="utf-8", errors="surrogateescape") as file:
         for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise SourceError(f"{path}, line {number}, is not JSON: {error}.") from error
-            if not isinstance(row, dict):
-                raise SourceError(f"{path}, line {number}, should be a JSON object, but is {type(row).__name__}.")
-            yield row
+            if line.strip():
+                yield _json_row(number, line)
+
+
+def _json_row(number: int, line: str) -> Row | BadRow:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return BadRow(detail=f"line {number} is not JSON: {error}")
+    return row if isinstance(row, dict) else BadRow(detail=f"line {number} is {type(row).__name__}, not a JSON object")
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from tarfile import TarInfo
 
 from ingest.items import Part, RawItem
 from ingest.labels import Problem
@@ -15,7 +16,7 @@ from ingest.sources.assemble import FoundFile, items_of
 from ingest.sources.fields import FieldRule, by_first_dot, by_rules
 from ingest.sources.folder import rules_of
 from ingest.sources.report import Understanding
-from shards.errors import SourceError
+from shards.errors import CorruptShardError, SourceError
 from shards.schema import RejectReason
 from shards.tar import TarMember, iterate_members, split_member_name
 
@@ -54,16 +55,22 @@ class WebdatasetSource(Source):
         )
 
     def scan(self) -> Iterator[RawItem]:
-        """List the items, tar by tar, in the order of the archives."""
+        """List the items, tar by tar, in the order of the archives; what a damaged tar has lost is one item."""
         self.ignored.clear()
         for tar in self._tars:
-            uri = tar.relative_to(self.root).as_posix()
-            modified_ns = tar.stat().st_mtime_ns
-            for key, group in groupby(self._fields(tar), key=lambda found: found[0].field.stem):
-                pairs = list(group)
-                container = _Members(tar, uri, modified_ns, {file.path: member for file, member in pairs})
-                files = [file for file, _ in pairs]
-                yield from self._items(f"{uri}#{key}", files, container)
+            damage: list[str] = []
+            yield from self._tar(tar, _until_damage(tar, damage))
+            if damage:
+                identity = f"{tar.relative_to(self.root).as_posix()}#(damaged)"
+                yield RawItem(identity=identity, parts=(), problem=(RejectReason.UNREADABLE_FILE, damage[0]))
+
+    def _tar(self, tar: Path, members: Iterator[TarMember | TarInfo]) -> Iterator[RawItem]:
+        uri = tar.relative_to(self.root).as_posix()
+        modified_ns = tar.stat().st_mtime_ns
+        for key, group in groupby(self._fields(members), key=lambda found: found[0].field.stem):
+            pairs = list(group)
+            container = _Members(tar, uri, modified_ns, {file.path: member for file, member in pairs})
+            yield from self._items(f"{uri}#{key}", [file for file, _ in pairs], container)
 
     def _items(self, identity: str, files: list[FoundFile], container: _Members) -> Iterator[RawItem]:
         names = Counter(file.field.name for file in files)
@@ -75,8 +82,8 @@ class WebdatasetSource(Source):
         else:
             yield from items_of(identity, files, container, self.ignored)
 
-    def _fields(self, tar: Path) -> Iterator[tuple[FoundFile, TarMember]]:
-        for member in iterate_members(tar):
+    def _fields(self, members: Iterator[TarMember | TarInfo]) -> Iterator[tuple[FoundFile, TarMember]]:
+        for member in members:
             if not isinstance(member, TarMember):
                 self.ignored["link, folder or device in a tar"] += 1
                 continue
@@ -85,6 +92,14 @@ class WebdatasetSource(Source):
                 self.ignored[f".{split_member_name(member.name)[1]}"] += 1
             else:
                 yield FoundFile(path=member.name, field=field), member
+
+
+def _until_damage(tar: Path, damage: list[str]) -> Iterator[TarMember | TarInfo]:
+    """Yield the members of a tar; where it is damaged, they end, and `damage` says why."""
+    try:
+        yield from iterate_members(tar)
+    except CorruptShardError as error:
+        damage.append(str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,10 +128,36 @@ def test_a_table_without_pictures_or_captions_is_refused_with_the_closest_name(r
         run_ingest(path, raw / "out")
 
 
-def test_a_row_with_more_cells_than_the_header_is_refused_with_its_line(raw: Path, run_ingest: Run) -> None:
-    (raw / "t.csv").write_text("image,text\none.jpg,fine\none.jpg,a, comma\n")
-    with pytest.raises(SourceError, match=r"t\.csv, line 3: .*more cells than the header: \[' comma'\]"):
-        run_ingest(raw / "t.csv", raw / "out")
+def test_a_row_with_more_cells_than_the_header_is_rejected_with_its_line(raw: Path, run_ingest: Run) -> None:
+    (raw / "t.csv").write_text("image,text\none.jpg,fine\none.jpg,a, comma\none.jpg,too\n")
+    run_ingest(raw / "t.csv", raw / "out")
+    assert set(stored(raw / "out")) == {"t.csv#0", "t.csv#2"}
+    reason, detail = rejected(raw / "out")["t.csv#1"]
+    assert reason == "bad_text_encoding"
+    assert "t.csv, line 3 has more cells than the header: [' comma']" in detail and "in quotes" in detail
+
+
+@pytest.mark.parametrize("suffix, delimiter", [("csv", ";"), ("csv", "\t"), ("csv", "|"), ("tsv", ",")])
+def test_a_header_with_another_delimiter_is_understood_and_said(raw: Path, suffix: str, delimiter: str) -> None:
+    table = raw / f"t.{suffix}"
+    table.write_text("image,text\none.jpg,fine\n".replace(",", delimiter))
+    source = opened(table)
+    assert contents(source)[f"t.{suffix}#0"] == {"image": jpeg(1), "text": b"fine"}
+    assert source.understanding.notes == (f"cells are separated by {delimiter!r}, as the header shows",)
+
+
+def test_one_column_in_quotes_is_one_column(raw: Path) -> None:
+    (raw / "t.csv").write_text('"image;text"\none.jpg\n')
+    with pytest.raises(SourceError, match="it has image;text"):
+        opened(raw / "t.csv")
+
+
+def test_columns_that_share_a_name_are_refused(raw: Path) -> None:
+    (raw / "t.csv").write_text("image,text,text,,\none.jpg,a,b,,\n")
+    with pytest.raises(SourceError, match=r"t\.csv has several columns called 'text'"):
+        opened(raw / "t.csv")
+    (raw / "t.csv").write_text("image,text,,\none.jpg,a,,\n")
+    assert len(listed(opened(raw / "t.csv"))) == 1
 
 
 def test_a_row_with_fewer_cells_lacks_its_fields(raw: Path, run_ingest: Run) -> None:
@@ -219,11 +245,20 @@ def test_metadata_that_is_no_json_number_stays_json(raw: Path, run_ingest: Run) 
     assert json.loads(samples["table.parquet#1"].fields["metadata"]) == {"high": 1.0, "score": 0.5}
 
 
-@pytest.mark.parametrize("content", ['{"image": "one.jpg"}\n{"image": ', '{"image": "one.jpg"}\n[1]'])
-def test_a_line_that_is_no_json_object_is_refused_with_its_number(raw: Path, run_ingest: Run, content: str) -> None:
-    (raw / "t.jsonl").write_text(content)
-    with pytest.raises(SourceError, match=r"t\.jsonl, line 2"):
-        run_ingest(raw / "t.jsonl", raw / "out")
+@pytest.mark.parametrize("line", ['{"image": ', "[1]", "[" * 100_000])
+def test_a_line_that_is_no_json_object_is_rejected_with_its_number(raw: Path, line: str) -> None:
+    (raw / "t.jsonl").write_text(f'{{"image": "one.jpg"}}\n{line}\n{{"image": "one.jpg"}}\n')
+    items = listed(opened(raw / "t.jsonl"))
+    assert list(items) == ["t.jsonl#0", "t.jsonl#1", "t.jsonl#2"]
+    assert problems(items) == {"t.jsonl#1": "bad_text_encoding"}
+    problem = items["t.jsonl#1"].problem
+    assert problem is not None and "t.jsonl, line 2 is" in problem[1]
+
+
+def test_a_table_whose_first_lines_are_all_bad_is_refused(raw: Path) -> None:
+    (raw / "t.jsonl").write_text("one\ntwo\n")
+    with pytest.raises(SourceError, match=r"t\.jsonl, line 1 is not JSON"):
+        opened(raw / "t.jsonl")
 
 
 @pytest.mark.parametrize("kept", [4, 100, 5000])
@@ -396,3 +431,44 @@ def test_groups_and_places_come_from_their_columns(raw: Path) -> None:
 def test_times_of_pictures_are_metadata(raw: Path) -> None:
     items = listed(opened(write_table(raw, "jsonl", [{"image": "one.jpg", "start": 3}])))
     assert items["table.jsonl#0"].columns == {"start": 3}
+
+
+@pytest.mark.parametrize("start", ["1e30", "1e18", "9" * 400])
+def test_times_that_no_recording_reaches_reject_their_row(raw: Path, start: str) -> None:
+    write_files(raw, {"v.mp4": b"v"})
+    (raw / "t.jsonl").write_text(f'{{"video": "v.mp4", "start": {start}}}\n{{"video": "v.mp4", "start": 1}}')
+    (raw / "t.csv").write_text(f"video,start\nv.mp4,{start}\nv.mp4,1")
+    for name in ("t.jsonl", "t.csv"):
+        assert problems(listed(opened(raw / name))) == {f"{name}#0": "invalid_time"}
+
+
+@pytest.mark.parametrize("place", [2**63, -(2**63) - 1, 99999999999999999999, 1e30])
+def test_places_that_no_column_can_hold_reject_their_row(raw: Path, place: float) -> None:
+    rows = [{"image": "one.jpg", "place": place}, {"image": "one.jpg", "place": 2**63 - 1}]
+    items = listed(opened(write_table(raw, "jsonl", rows), columns=["place=place"]))
+    assert problems(items) == {"table.jsonl#0": "invalid_label"}
+    assert [item.place for item in items.values()] == [-1, 2**63 - 1]
+
+
+def test_groups_that_are_no_text_reject_their_row_and_names_of_files_are_kept(raw: Path) -> None:
+    (raw / "t.jsonl").write_bytes(b'{"image": "one.jpg", "group": "\\ud800"}\n{"image": "one.jpg", "group": "\xff"}')
+    items = listed(opened(raw / "t.jsonl", columns=["group=group"]))
+    assert problems(items) == {"t.jsonl#0": "invalid_label"}
+    assert [item.group for item in items.values()] == ["", "\udcff"]
+
+
+@pytest.mark.parametrize("column", ["more", "caption", "label", "image", "group"])
+def test_a_row_that_is_nested_too_deep_is_rejected(raw: Path, column: str) -> None:
+    def row(depth: int) -> str:
+        nested = "[" * depth + "]" * depth
+        return '{"image": "one.jpg"}' if not depth else f'{{"image": "one.jpg", "more": 1, "{column}": {nested}}}'
+
+    (raw / "t.jsonl").write_text("\n".join(map(row, (0, 64, 800))))
+    rules = ["group=group"] if column == "group" else []
+    items = listed(opened(raw / "t.jsonl", columns=rules))
+    assert problems(items) == {"t.jsonl#1": "bad_text_encoding", "t.jsonl#2": "bad_text_encoding"}
+
+
+def test_a_row_that_is_nested_as_deep_as_is_allowed_is_kept(raw: Path) -> None:
+    (raw / "t.jsonl").write_text(f'{{"image": "one.jpg", "more": {"[" * 63}{"]" * 63}}}')
+    assert problems(listed(opened(raw / "t.jsonl"))) == {}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from shards.errors import CorruptShardError, SourceError
+from shards.errors import SourceError
 from shards.manifest import Manifest
-from tests.ingest.listing import contents, kinds, listed, opened
+from tests.ingest.listing import contents, kinds, listed, opened, problems
 from tests.ingest.outcome import reasons, stored
 from tests.ingest.pictures import encoded, jpeg, pixels, png
 
@@ -63,12 +63,16 @@ def test_bad_members_reject_their_item_only(tmp_path: Path, run_ingest: Run) -> 
     }
 
 
-def test_a_damaged_tar_is_refused_by_name(tmp_path: Path, run_ingest: Run) -> None:
-    path = tar(tmp_path / "raw/0.tar", [("a.jpg", jpeg(1)), ("b.jpg", jpeg(2))])
-    path.write_bytes(path.read_bytes()[:2500])
-    with pytest.raises(CorruptShardError, match=r"0\.tar is truncated"):
-        run_ingest(tmp_path / "raw", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("damage", ["cut off", "overwritten"])
+def test_what_a_damaged_tar_has_lost_is_one_item(tmp_path: Path, damage: str) -> None:
+    path = tar(tmp_path / "raw/0.tar", [("a.jpg", b"a" * 512), ("b.jpg", b"b" * 512), ("c.jpg", b"c" * 512)])
+    tar(tmp_path / "raw/1.tar", [("a.jpg", b"good")])
+    data = path.read_bytes()
+    path.write_bytes(data[:1600] if damage == "cut off" else data[:1024] + b"x" * 512 + data[1536:])
+    items = listed(opened(tmp_path / "raw"))
+    assert list(items) == ["0.tar#a", "0.tar#(damaged)", "1.tar#a"]
+    assert problems(items) == {"0.tar#(damaged)": "unreadable_file"}
+    assert "0.tar" in items["0.tar#(damaged)"].problem[1]
 
 
 def test_members_name_their_fields_and_sidecars_become_columns(tmp_path: Path) -> None:
