@@ -37,7 +37,7 @@ from benchmarks.measure import (
     write_results,
 )
 from ingest.audio import store_audio
-from ingest.audio_formats import sniff
+from ingest.containers import sniff
 from ingest.audio_resample import resampled, to_pcm
 from ingest.audio_soundfile import open_with_soundfile
 from ingest.raw import Raw

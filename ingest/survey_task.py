@@ -15,12 +15,16 @@ from ingest.plan import PlannedItem
 from ingest.plan_file import read_metadata, read_planned_items
 from ingest.raw_sources import Sources
 from ingest.rejection import Rejection
-from ingest.settings import IngestSettings, Limits
+from ingest.settings import IngestSettings, Limits, VideoSettings
 from ingest.sources.addresses import printable_uri
 from ingest.survey import commit_chunk, listing_path
 from ingest.unforeseen import blamed_on_file
 from ingest.video.header import probe_video
-from shards.schema import Fields
+from shards.schema import Fields, RejectReason
+
+
+MOST_CLIPS = 100_000
+"""Clips of one video: what its header claims to last, nobody has seen yet."""
 
 
 class SurveyJob:
@@ -84,12 +88,21 @@ def survey_item(entry: PlannedItem, sources: Sources, *, declared: Fields, setti
     if uncut is not None and settings.video.clip_seconds is not None:
         with blamed_on_file(printable_uri(uncut.uri)):
             header = probe_video(sources.raw(uncut), settings.limits)
+            _require_countable(header.seconds, settings.video)
             return Content(digest=_digest(item, media, sources), seconds=header.seconds)
     if not filters.duplicates and filters.near_duplicates is None:
         return Content(digest=_digest(item, media, sources))
     encoded = encode_item(entry, sources, declared=declared, settings=settings)
     looks = (field.facts["phash"] for field in encoded.fields if field.kind == "image")
     return Content(digest=_digest(item, media, sources), phash=next(looks, None))
+
+
+def _require_countable(seconds: float, video: VideoSettings) -> None:
+    clips = seconds / (video.clip_stride or video.clip_seconds or seconds)
+    if clips > MOST_CLIPS:
+        raise Rejection(
+            RejectReason.TOO_LONG, f"{seconds:g} s would make {clips:,.0f} clips; a video makes at most {MOST_CLIPS:,}"
+        )
 
 
 def _digest(item: RawItem, media: Sequence[Part], sources: Sources) -> bytes:

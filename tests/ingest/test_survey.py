@@ -95,6 +95,16 @@ def test_a_video_is_cut_into_clips_that_know_their_place(tmp_path: Path, run_ing
     assert manifest.num_items == 3
 
 
+def test_a_video_of_countless_clips_is_refused(
+    tmp_path: Path, run_ingest: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.survey_task.MOST_CLIPS", 9)
+    raw = write_files(tmp_path / "raw", {"film.mp4": video(), "a.jpg": jpeg(1)})
+    run_ingest(raw, tmp_path / "out", video=VideoSettings(clip_seconds=1.0, clip_stride=0.1))
+    assert rejected(tmp_path / "out")["film"][0] == "too_long"
+    assert set(stored(tmp_path / "out")) == {"a"}
+
+
 def test_a_survey_that_was_broken_off_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, run_ingest: Run) -> None:
     raw = write_files(tmp_path / "raw", photographs(300))
     options = {"filters": NEAR, "splits": SPLITS, "shard_size": 64}
