@@ -14,6 +14,7 @@ import numpy as np
 from ingest.items import Part, RawItem
 from ingest.sources import Source
 from ingest.sources.array_files import ArrayHeader, BadArrayError, is_idx, members_of, open_array, read_rows
+from ingest.sources.captions import one_line
 from ingest.sources.fields import kind_of_name
 from ingest.sources.report import Rule, Understanding
 from ingest.sources.roles import SAID, TEXTS, ColumnRule, require_columns
@@ -131,7 +132,7 @@ class ArraySource(Source):
         modified_ns = {field.array.path: field.array.path.stat().st_mtime_ns for field in found.fields}
         for row in range(found.rows):
             own = {role: values[row] for role, values in said.items()}
-            text = str(own.pop("text", "")).encode("utf-8", "surrogatepass")
+            text = one_line(own.pop("text", "")).encode("utf-8", "surrogatepass")
             caption = (Part(field="text", kind="text", inline=text),) if text else ()
             parts = tuple(self._part(field, row, modified_ns[field.array.path]) for field in found.fields)
             yield RawItem(

@@ -51,19 +51,26 @@ def open_source(
         labels: Where the labels of a folder's items come from.
 
     Raises:
-        SourceError: There is nothing there, or nothing that can be ingested.
+        SourceError: There is nothing there, or nothing that can be ingested, or `root` is no folder.
         SettingsError: A rule makes no sense.
     """
     column_rules = [parse_column_rule(text) for text in columns]
     field_rules = [parse_field_rule(text) for text in fields]
+    if root is not None and not root.is_dir():
+        raise SourceError(f"--root {root} is not there, or no folder.{_sibling(root)}")
     if is_address(str(source)):
         return _open_address(str(source), column_rules, field_rules, labels)
     path = Path(source)
     if not path.exists():
-        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise SourceError(f"There is no file or folder {path}.{did_you_mean(path.name, siblings)}")
+        raise SourceError(f"There is no file or folder {path}.{_sibling(path)}")
     opener = _open_file if path.is_file() else _open_folder
     return opener(path, column_rules, field_rules, root, labels)
+
+
+def _sibling(path: Path) -> str:
+    """Return a hint at what is called like a path that is not there."""
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    return did_you_mean(path.name, [name for name in siblings if name != path.name])
 
 
 def _open_address(url: str, columns: Sequence[ColumnRule], fields: Sequence[FieldRule], labels: FolderLabels) -> Source:

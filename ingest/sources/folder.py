@@ -14,6 +14,7 @@ from ingest.sources.assemble import FoundFile, assemble
 from ingest.sources.class_folders import looks_like_classes
 from ingest.sources.fields import FieldRule, Naming, by_extension, by_rules, extension_of
 from ingest.sources.report import Rule, Understanding
+from ingest.sources.rule_use import WatchedNaming
 from ingest.sources.sweeps import with_sweeps
 from ingest.sources.table_rows import SUFFIXES
 from shards.errors import SourceError
@@ -32,7 +33,7 @@ class FolderSource(Source):
         rules: Which files are which field; without any, extensions and well-known names decide.
 
     Raises:
-        SourceError: While listing: a folder cannot be read.
+        SourceError: While listing: a folder cannot be read, or no file follows one of the rules.
     """
 
     def __init__(self, root: Path, *, folder_labels: bool, rules: Sequence[FieldRule] = ()) -> None:
@@ -40,7 +41,7 @@ class FolderSource(Source):
         self.ignored: Counter[str] = Counter()
         self._folder_labels = folder_labels
         self._rules = rules
-        self._naming = naming_of(rules)
+        self._naming = WatchedNaming(naming_of(rules), rules)
 
     @property
     def understanding(self) -> Understanding:
@@ -59,6 +60,7 @@ class FolderSource(Source):
     def scan(self) -> Iterator[RawItem]:
         """List the items, folder by folder, in the order of their names."""
         self.ignored.clear()
+        self._naming.begin()
         container = _Folder(self.root)
         found: list[FoundFile] = []
         crosses = any(rule.crosses_folders for rule in self._rules)
@@ -71,6 +73,7 @@ class FolderSource(Source):
                 yield from self._items(found, container)
                 found = []
         yield from self._items(found, container)
+        self._naming.require_all_used()
 
     def _items(self, found: list[FoundFile], container: _Folder) -> Iterator[RawItem]:
         items = assemble(found, container, self.ignored, folder_labels=self._folder_labels)

@@ -19,6 +19,7 @@ from ingest.sources.class_folders import looks_like_classes
 from ingest.sources.fields import FieldRule
 from ingest.sources.folder import kind_of_ignored, naming_of, rules_of
 from ingest.sources.report import Understanding
+from ingest.sources.rule_use import WatchedNaming
 from shards.errors import SourceError
 
 NO_FOLDER = Path("/")
@@ -35,14 +36,15 @@ class RemoteSource(Source):
         rules: Which objects are which field; without any, extensions and well-known names decide.
 
     Raises:
-        SourceError: The store cannot be listed, or there is nothing at the address.
+        SourceError: The store cannot be listed, or there is nothing at the address; while listing, no
+            object follows one of the rules.
     """
 
     def __init__(self, url: str, *, folder_labels: bool | None, rules: Sequence[FieldRule] = ()) -> None:
         self.root = NO_FOLDER
         self.ignored: Counter[str] = Counter()
         self._rules = rules
-        self._naming = naming_of(rules)
+        self._naming = WatchedNaming(naming_of(rules), rules)
         self._container, objects = _list(url)
         self._names = sorted(objects)
         self._url = url
@@ -64,6 +66,7 @@ class RemoteSource(Source):
     def scan(self) -> Iterator[RawItem]:
         """List the items in the order of their names."""
         self.ignored.clear()
+        self._naming.begin()
         found = []
         for name in self._names:
             hidden = any(part.startswith(".") for part in name.split("/"))
@@ -72,6 +75,7 @@ class RemoteSource(Source):
                 self.ignored["hidden file" if hidden else kind_of_ignored(name)] += 1
             else:
                 found.append(FoundFile(path=name, field=field))
+        self._naming.require_all_used()
         yield from assemble(found, self._container, self.ignored, folder_labels=self._folder_labels)
 
 

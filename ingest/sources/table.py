@@ -12,12 +12,14 @@ from ingest.items import Part, RawItem
 from ingest.labels import Problem
 from ingest.sources import Source
 from ingest.sources.addresses import printable_uri
+from ingest.sources.captions import one_line
 from ingest.sources.fields import kind_of_extension
 from ingest.sources.locate import Locator, cut_part
 from ingest.sources.nesting import MAX_NESTING, is_nested_too_deep
 from ingest.sources.report import Rule, Understanding
 from ingest.sources.roles import ColumnRule, FieldColumn, Roles, assign_roles, path_of
 from ingest.sources.table_rows import BadRow, Cell, Row, is_parquet, read_head, read_rows
+from ingest.sources.times import seconds_of
 from shards.errors import SourceError
 from shards.schema import RejectReason
 from shards.storage import printable
@@ -133,11 +135,10 @@ class _Table:
                 problems.append(made)
         said = {role: _value(row, column) for role, column in self._roles.said.items()}
         start_s, end_s = (_seconds(said.get(role), role, problems) for role in ("start", "end"))
-        if start_s is not None and end_s is not None and end_s <= start_s:
-            problems.append(
-                (RejectReason.INVALID_TIME, f"the row ends at {end_s:g} s, where it starts at {start_s:g} s")
-            )
-        group, place = self._group(said, parts, start_s, problems)
+        if end_s is not None and end_s <= (start_s or 0):
+            detail = f"the row ends at {end_s:g} s, where it starts at {start_s or 0:g} s"
+            problems.append((RejectReason.INVALID_TIME, detail))
+        group, place = self._group(said, parts, start_s or 0, problems)
         bytes_in_row = any(part.row >= 0 for part in parts)
         return RawItem(
             identity=identity,
@@ -161,7 +162,7 @@ class _Table:
                 f"captions in columns of bytes and of text: {', '.join(field.columns)}",
             )
         lines = [
-            str(line)
+            one_line(line)
             for value in values
             for line in (value if isinstance(value, list) else [value])
             if line not in (None, "")
@@ -212,12 +213,13 @@ class _Table:
         return str(value)
 
     def _group(
-        self, said: Mapping[str, Any], parts: Sequence[Part], start_s: float | None, problems: list[Problem]
+        self, said: Mapping[str, Any], parts: Sequence[Part], start_s: float, problems: list[Problem]
     ) -> tuple[str, int]:
         """Return group and place: as the table says, else pieces of one file are a group in the order of their start."""
         group = _group_name(said.get("group"), problems)
-        cut = next((printable_uri(part.uri) for part in parts if part.kind in ("video", "audio") and part.uri), "")
-        if not group and start_s is not None:
+        files = (part.uri for part in parts if part.kind in ("video", "audio") and part.uri and part.row < 0)
+        cut = printable_uri(next(files, ""))
+        if cut and not group and not said.keys().isdisjoint(("start", "end")):
             return cut, round(start_s * 1000)
         return group, _place(said.get("place"), problems)
 
@@ -230,10 +232,7 @@ def _value(row: Row, column: str) -> Any:  # noqa: ANN401 - a table holds anythi
 def _seconds(value: Any, role: str, problems: list[Problem]) -> float | None:  # noqa: ANN401 - a table holds anything
     if value in (None, ""):
         return None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError, OverflowError):
-        seconds = math.nan
+    seconds = seconds_of(value)
     if not 0 <= seconds <= _MOST_SECONDS:
         problems.append((RejectReason.INVALID_TIME, f"{role} {value!r} is no time in seconds from the beginning"))
         return None

@@ -16,6 +16,7 @@ from ingest.sources.assemble import FoundFile, items_of
 from ingest.sources.fields import FieldRule, by_first_dot, by_rules
 from ingest.sources.folder import rules_of
 from ingest.sources.report import Understanding
+from ingest.sources.rule_use import WatchedNaming
 from shards.errors import CorruptShardError, SourceError
 from shards.schema import RejectReason
 from shards.tar import TarMember, iterate_members, split_member_name
@@ -30,7 +31,7 @@ class WebdatasetSource(Source):
         rules: Which members are which field; without any, what follows the first dot of a name decides.
 
     Raises:
-        SourceError: There are none.
+        SourceError: There are none; or, while listing, no member follows one of the rules.
     """
 
     def __init__(self, root: Path, tars: Sequence[Path], *, rules: Sequence[FieldRule] = ()) -> None:
@@ -40,7 +41,7 @@ class WebdatasetSource(Source):
         self.ignored: Counter[str] = Counter()
         self._tars = sorted(tars)
         self._rules = rules
-        self._naming = by_rules(rules) if rules else by_first_dot
+        self._naming = WatchedNaming(by_rules(rules) if rules else by_first_dot, rules)
 
     @property
     def understanding(self) -> Understanding:
@@ -57,12 +58,14 @@ class WebdatasetSource(Source):
     def scan(self) -> Iterator[RawItem]:
         """List the items, tar by tar, in the order of the archives; what a damaged tar has lost is one item."""
         self.ignored.clear()
+        self._naming.begin()
         for tar in self._tars:
             damage: list[str] = []
             yield from self._tar(tar, _until_damage(tar, damage))
             if damage:
                 identity = f"{tar.relative_to(self.root).as_posix()}#(damaged)"
                 yield RawItem(identity=identity, parts=(), problem=(RejectReason.UNREADABLE_FILE, damage[0]))
+        self._naming.require_all_used()
 
     def _tar(self, tar: Path, members: Iterator[TarMember | TarInfo]) -> Iterator[RawItem]:
         uri = tar.relative_to(self.root).as_posix()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -18,6 +20,7 @@ from ingest.sources.assemble import FoundFile, assemble
 from ingest.sources.fields import FieldRule
 from ingest.sources.folder import kind_of_ignored, naming_of, rules_of
 from ingest.sources.report import Understanding
+from ingest.sources.rule_use import WatchedNaming
 from shards.errors import SourceError
 from shards.schema import RejectReason
 from shards.storage import printable
@@ -26,6 +29,8 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BOMB_RATIO = 200
 _BOMB_BYTES = 1 << 20
 _HEADER_BYTES = 30
+DAMAGED_DIRECTORY = (zipfile.BadZipFile, struct.error, EOFError, OverflowError, ValueError, NotImplementedError)
+"""What zipfile raises for a directory that is damaged."""
 
 
 class ZipSource(Source):
@@ -38,7 +43,7 @@ class ZipSource(Source):
         rules: Which files are which field; without any, extensions and well-known names decide.
 
     Raises:
-        SourceError: While listing: an archive is damaged.
+        SourceError: While listing: an archive is damaged, or no member follows one of the rules.
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class ZipSource(Source):
         self._archives = sorted(archives)
         self._folder_labels = folder_labels
         self._rules = rules
-        self._naming = naming_of(rules)
+        self._naming = WatchedNaming(naming_of(rules), rules)
 
     @property
     def understanding(self) -> Understanding:
@@ -66,13 +71,15 @@ class ZipSource(Source):
     def scan(self) -> Iterator[RawItem]:
         """List the items, archive by archive, in the order of their names."""
         self.ignored.clear()
+        self._naming.begin()
         for path in self._archives:
             uri = path.relative_to(self.root).as_posix()
             with open_zip(path) as archive:
-                container = _Archive(archive, uri, path.stat().st_mtime_ns)
+                container = _Archive(archive, uri, path.stat())
                 found = list(self._fields(archive.infolist()))
                 for item in assemble(found, container, self.ignored, folder_labels=self._folder_labels):
                     yield replace(item, identity=f"{uri}#{item.identity}")
+        self._naming.require_all_used()
 
     def _fields(self, members: Iterable[zipfile.ZipInfo]) -> Iterator[FoundFile]:
         seen: set[str] = set()
@@ -91,12 +98,12 @@ class ZipSource(Source):
 class _Archive:
     """The members of an open archive."""
 
-    def __init__(self, archive: zipfile.ZipFile, uri: str, modified_ns: int) -> None:
+    def __init__(self, archive: zipfile.ZipFile, uri: str, status: os.stat_result) -> None:
         self._archive = archive
         self._uri = uri
-        self._modified_ns = modified_ns
+        self._modified_ns = status.st_mtime_ns
         self._members = {member.filename: member for member in archive.infolist()}
-        self._problems = _problems(archive.infolist())
+        self._problems = _problems(archive.infolist(), status.st_size)
 
     def part(self, file: FoundFile) -> Part | Problem:
         if file.path in self._problems:
@@ -130,7 +137,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     """
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except DAMAGED_DIRECTORY as error:
         raise SourceError(f"{path} is not a readable zip archive: {error}.") from error
 
 
@@ -142,12 +149,12 @@ def _why_passed_over(member: zipfile.ZipInfo) -> str | None:
     return "hidden file" if any(part.startswith(".") and part not in (".", "..") for part in parts) else None
 
 
-def _problems(members: Sequence[zipfile.ZipInfo]) -> dict[str, Problem]:
+def _problems(members: Sequence[zipfile.ZipInfo], archive_bytes: int) -> dict[str, Problem]:
     """Return the members that are never read, by name, with the reason; headers tell."""
     problems: dict[str, Problem] = {}
     count = Counter(member.filename for member in members)
     for member in members:
-        problem = _problem(member)
+        problem = _problem(member, archive_bytes)
         if problem is None and count[member.filename] > 1:
             shown = printable(member.filename)
             problem = (
@@ -165,7 +172,7 @@ def _problems(members: Sequence[zipfile.ZipInfo]) -> dict[str, Problem]:
     return problems
 
 
-def _problem(member: zipfile.ZipInfo) -> Problem | None:
+def _problem(member: zipfile.ZipInfo, archive_bytes: int) -> Problem | None:
     shown = f"'{printable(member.filename)}'"
     if member.filename.startswith("/") or ".." in member.filename.split("/") or "\\" in member.filename:
         return RejectReason.FORBIDDEN_MEMBER, f"{shown} would lie outside the archive"
@@ -176,6 +183,8 @@ def _problem(member: zipfile.ZipInfo) -> Problem | None:
             RejectReason.UNSUPPORTED_FORMAT,
             f"{shown} is packed by method {member.compress_type}; only deflate is read",
         )
+    if not 0 <= member.header_offset <= archive_bytes - _HEADER_BYTES - member.compress_size:
+        return RejectReason.UNREADABLE_FILE, f"{shown} claims to stand beyond the end of the archive"
     if member.file_size > max(_BOMB_BYTES, _BOMB_RATIO * member.compress_size):
         detail = f"{shown} claims to unpack {member.compress_size} bytes to {member.file_size}"
         return RejectReason.TOO_MANY_BYTES, detail

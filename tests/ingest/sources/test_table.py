@@ -472,3 +472,33 @@ def test_a_row_that_is_nested_too_deep_is_rejected(raw: Path, column: str) -> No
 def test_a_row_that_is_nested_as_deep_as_is_allowed_is_kept(raw: Path) -> None:
     (raw / "t.jsonl").write_text(f'{{"image": "one.jpg", "more": {"[" * 63}{"]" * 63}}}')
     assert problems(listed(opened(raw / "t.jsonl"))) == {}
+
+
+def test_clips_without_a_start_begin_with_their_video_and_stay_in_its_group(raw: Path) -> None:
+    write_files(raw, {"v.mp4": b"v"})
+    rows = [{"video": "v.mp4", "start": start, "end": end} for start, end in (("", "3"), ("3", "5"), ("", ""))]
+    items = listed(opened(write_table(raw, "csv", rows)))
+    assert [(item.group, item.place) for item in items.values()] == [("v.mp4", 0), ("v.mp4", 3000), ("v.mp4", 0)]
+    assert problems(items) == {}
+    items = listed(opened(write_table(raw, "csv", [{"video": "v.mp4", "end": "2"}, {"video": "v.mp4", "end": "0"}])))
+    assert [item.group for item in items.values()] == ["v.mp4", "v.mp4"]
+    assert problems(items) == {"table.csv#1": "invalid_time"}
+
+
+def test_videos_in_the_rows_themselves_are_no_group(tmp_path: Path) -> None:
+    items = listed(opened(write_table(tmp_path, "parquet", [{"video": b"v", "start": n} for n in range(2)])))
+    assert [item.group for item in items.values()] == ["", ""]
+
+
+def test_a_caption_with_line_breaks_is_one_caption(raw: Path) -> None:
+    rows = [{"image": "one.jpg", "captions": ["first\nof two\r\nlines", "second"]}, {"captions": "one\ntwo"}]
+    found = contents(opened(write_table(raw, "jsonl", rows)))
+    assert [item["text"] for item in found.values()] == [b"first of two lines\nsecond", b"one two"]
+
+
+def test_a_root_that_is_no_folder_is_refused_with_the_closest_name(raw: Path) -> None:
+    path = write_table(raw, "csv", ROWS)
+    with pytest.raises(SourceError, match=r"--root .*/rwa is not there, or no folder\. Did you mean 'raw'\?"):
+        opened(path, root=raw.parent / "rwa")
+    with pytest.raises(SourceError, match="or no folder"):
+        opened(path, root=path)
