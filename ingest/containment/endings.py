@@ -14,6 +14,7 @@ from ingest.containment.wire import pack, unpack
 from ingest.rejection import Rejection
 from shards.errors import MaskloomError
 from shards.schema import RejectReason
+from shards.storage import printable
 
 _FAULTS = frozenset({"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS"})
 """Signals that a process brings upon itself. Any other one came from outside, and no file is to blame."""
@@ -84,11 +85,11 @@ def report_of(work: Callable[[], object]) -> bytes:
     except Rejection as rejection:
         return _report("refused", rejection.reason.value, rejection.detail)
     except MaskloomError as error:
-        return _report("failed", type(error).__name__, str(error))
+        return _report("failed", type(error).__name__, printable(str(error)))
     except MemoryError:
         return _report("out of memory")
     except Exception:
-        return _report("broken", traceback.format_exc())
+        return _report("broken", printable(traceback.format_exc()))
 
 
 def _report(*values: object) -> bytes:

@@ -10,11 +10,8 @@ from ingest.containment.children import ending_unless_gone, fork_child
 from ingest.containment.endings import Crashed, Ending, Failed, Killed, OutOfMemory, OutOfTime
 from ingest.containment.errors import DecoderLostError, killed_from_outside
 from ingest.containment.job import Job, OpenJob
-from ingest.containment.modes import unless_killed, write_at_once, write_suspiciously
+from ingest.containment.modes import SHARED_SECONDS, unless_killed, write_at_once, write_suspiciously
 from ingest.containment.order import Order
-
-_OPENING_SECONDS = 1800.0
-"""Processor time that opening a task may take (its cells of Parquet files are read then); no sound one comes near."""
 
 
 def do_guarded(order: Order, open_job: OpenJob, client: socket.socket) -> Ending:
@@ -34,7 +31,7 @@ def do_guarded(order: Order, open_job: OpenJob, client: socket.socket) -> Ending
 
 
 def _done(order: Order, open_job: OpenJob, write: Callable[[Job[object, object]], object]) -> object:
-    with TimeBound(_OPENING_SECONDS):
+    with TimeBound(SHARED_SECONDS):
         job = open_job(order.dataset, order.number, order.source_root)
     return write(job)
 
@@ -49,7 +46,7 @@ def _blamed_on_machine(ending: Ending, order: Order) -> Ending:
             advice = "Finished shards are kept; run the same command with fewer --workers."
             return Failed(DecoderLostError(f"{what} ran out of memory while it read or wrote. {advice}"))
         case Crashed() | OutOfTime():
-            how = ending.how if isinstance(ending, Crashed) else f"more than {_OPENING_SECONDS:g} s of computing"
+            how = ending.how if isinstance(ending, Crashed) else f"more than {SHARED_SECONDS:g} s of computing"
             advice = "Look for a damaged table or tar among its sources; finished shards are kept."
             return Failed(DecoderLostError(f"{what} ended outside of any item ({how}). {advice}"))
         case _:

@@ -23,6 +23,15 @@ class Job(Protocol[Encoded, Written]):
 
     def __len__(self) -> int: ...
 
+    def prepare(self, place: int, /) -> None:
+        """Load what an item needs that can only be loaded together with others, outside of the bounds of any item.
+
+        It comes before `encode`, in a process that lives on. What is at fault with an item is raised there, not here.
+
+        Raises:
+            SourceError: The machine cannot read the source at all.
+        """
+
     def encode(self, place: int, /) -> Encoded:
         """Read and encode an item; pure apart from reading.
 

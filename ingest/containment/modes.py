@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ingest.containment.bounds import ItemBounds
+from ingest.containment.bounds import ItemBounds, TimeBound
 from ingest.containment.children import ending_of_child, fork_child
 from ingest.containment.endings import (
     Broken,
@@ -23,14 +23,19 @@ from ingest.rejection import Rejection
 from ingest.settings import Limits
 from shards.schema import RejectReason
 
+SHARED_SECONDS = 1800.0
+"""Processor time for what no single item is to blame for: opening a task, loading what several items share (cells of
+Parquet files, files behind addresses); no sound source comes near."""
+
 
 def write_at_once(job: Job[object, object]) -> object:
-    """Encode and write all items in this process, each within its bounds."""
+    """Encode and write all items in this process, each within its bounds; what they share is loaded outside of them."""
     bounds = ItemBounds(job.limits)
     return job.write(_outcome(job, place, bounds) for place in range(len(job)))
 
 
 def _outcome(job: Job[object, object], place: int, bounds: ItemBounds) -> object:
+    _prepare(job, place)
     try:
         with bounds:
             return job.encode(place)
@@ -38,8 +43,16 @@ def _outcome(job: Job[object, object], place: int, bounds: ItemBounds) -> object
         return rejection
 
 
+def _prepare(job: Job[object, object], place: int) -> None:
+    with TimeBound(SHARED_SECONDS):
+        job.prepare(place)
+
+
 def write_suspiciously(job: Job[object, object]) -> object:
-    """Encode every item in a child process of its own, and write here: an item that its process dies of is a reject."""
+    """Encode every item in a child process of its own, and write here: an item that its process dies of is a reject.
+
+    What items share is loaded here, so that every child inherits it.
+    """
     return job.write(_suspect_outcome(job, place) for place in range(len(job)))
 
 
@@ -49,6 +62,7 @@ def _encode_alone(job: Job[object, object], place: int) -> object:
 
 
 def _suspect_outcome(job: Job[object, object], place: int) -> object:
+    _prepare(job, place)
     ending = unless_killed(lambda: ending_of_child(fork_child(lambda: _encode_alone(job, place))))
     match ending:
         case Done(made):

@@ -21,15 +21,16 @@ from ingest.raw_bytes.held import MEMORY_BYTES
 from ingest.raw_bytes.local_files import LocalFiles
 from ingest.raw_bytes.object_stores import fetch_objects
 from ingest.raw_bytes.windows import Windows
-from ingest.raw_bytes.zip_members import open_member
+from ingest.raw_bytes.zip_members import ZipMembers
 from ingest.rejection import Rejection
 from ingest.settings import FetchSettings, Limits
 from ingest.sources.addresses import WEB, is_address, printable_uri, scheme_of
-from shards.errors import SourceError
+from shards.errors import MaskloomError, SourceError
 from shards.schema import RejectReason
 from shards.storage import printable
 
 _AHEAD = 64
+_AHEAD_BYTES = 4 << 30
 _ENOUGH_TO_JUDGE = 16
 
 _Column = tuple[str, str, str, str, int]
@@ -39,8 +40,10 @@ _Rows = Mapping[int, bytes | int | Rejection]
 class RawBytes:
     """Opens the parts of one shard's items.
 
-    What is only cheap to read together (cells of Parquet files, rows of arrays, addresses) is loaded a bounded window at a
-    time; everything else when asked for. Nothing larger than 16 MiB is held in memory.
+    What is only cheap to read together (cells of Parquet files, rows of arrays, addresses) is loaded a window at a time;
+    everything else when asked for. In memory are held: the windows of cells and rows, 256 MiB of each column; and files and
+    members of archives up to 16 MiB, of which a window of addresses has up to 64. Larger ones stay on disk: a window of
+    addresses takes at most 4 GiB of the folder for temporary files, or one file that is larger.
 
     Args:
         root: Folder that all URIs are relative to.
@@ -57,18 +60,33 @@ class RawBytes:
     ) -> None:
         self._files = LocalFiles(root)
         self._files.require_root()
+        self._zips = ZipMembers(self._files)
         self._limits = limits
         self._fetch_settings = fetch or FetchSettings()
         self._connected = False
-        rows: defaultdict[_Column, list[int]] = defaultdict(list)
-        urls: dict[str, int] = {}
-        for part in (part for entry in planned if entry.item.problem is None for part in entry.item.parts):
-            if part.row >= 0:
-                rows[_column_of(part)].append(part.row)
-            elif is_address(part.uri):
-                urls[part.uri] = max(urls.get(part.uri, 0), limits.bytes_of(part.kind))
-        self._rows = {column: self._row_windows(column, wanted) for column, wanted in rows.items()}
-        self._urls = Windows(urls, partial(self._fetch, limits=urls), length=_AHEAD)
+        self._unconnected = 0
+        parts = [part for entry in planned if entry.item.problem is None for part in entry.item.parts]
+        self._rows = {column: self._row_windows(column, wanted) for column, wanted in _rows_by_column(parts).items()}
+        self._url_limits: dict[str, int] = {}
+        for part in parts:
+            if part.row < 0 and is_address(part.uri):
+                self._url_limits[part.uri] = max(self._url_limits.get(part.uri, 0), limits.bytes_of(part.kind))
+        self._urls = {limit: self._url_windows(limit) for limit in sorted(set(self._url_limits.values()))}
+
+    def prepare(self, parts: Iterable[Part]) -> None:
+        """Load what `raw` will need for the parts of one item and can only be loaded together with that of other items.
+
+        What is wrong with a part is kept, and raised by `raw`. Parts of items that have a problem are passed over.
+        """
+        parts = list(parts)
+        for column, rows in _rows_by_column(parts).items():
+            if column in self._rows:
+                self._rows[column].prepare(rows)
+        for windows in self._urls.values():
+            windows.prepare(part.uri for part in parts)
+        for part in parts:
+            if _is_zip_member(part):
+                self._zips.prepare(part)
 
     def raw(self, part: Part) -> Raw:
         """Return the raw bytes of a part, to be opened as often as needed.
@@ -86,8 +104,8 @@ class RawBytes:
             return self._row(part, limit)
         if is_address(part.uri):
             return self._fetched(part)
-        if part.member and part.uri.lower().endswith(".zip"):
-            return open_member(self._files, part, limit)
+        if _is_zip_member(part):
+            return self._zips.open(part, limit)
         return self._file(part)
 
     def read(self, part: Part) -> bytes:
@@ -122,6 +140,8 @@ class RawBytes:
             else:
                 read = partial(read_row_files, path, member, kind=kind)
                 length = array_rows_that_fit(path, member)
+        except (MemoryError, MaskloomError):  # Arrow's MemoryError is an ArrowException as well
+            raise
         except (OSError, pa.ArrowException, ValueError) as error:
             return Windows(rows, partial(self._unreadable, uri, error), length=len(rows))
         return Windows(rows, partial(self._read_rows, uri, read), length=length)
@@ -129,7 +149,10 @@ class RawBytes:
     def _read_rows(self, uri: str, read: Callable[[Sequence[int]], _Rows], rows: Sequence[int]) -> _Rows:
         try:
             return read(rows)
-        except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        except (MemoryError, MaskloomError):
+            raise
+        except Exception as error:
+            # Libraries fail on hostile bytes in ways that nobody lists; it costs the rows, not the shard.
             return self._unreadable(uri, error, rows)
 
     def _unreadable(self, uri: str, error: Exception, rows: Sequence[int]) -> _Rows:
@@ -138,7 +161,7 @@ class RawBytes:
             with self._files.faults(uri):
                 if isinstance(error, OSError):
                     raise error
-            raise Rejection(RejectReason.UNREADABLE_FILE, f"{printable(uri)} is damaged: {error}")
+            raise Rejection(RejectReason.UNREADABLE_FILE, f"{uri} is damaged: {type(error).__name__}: {error}")
         except Rejection as rejection:
             return dict.fromkeys(rows, rejection)
 
@@ -159,7 +182,7 @@ class RawBytes:
         return Raw.of(value, name=printable(f"{part.uri}#{part.row}/{called or part.column}"))
 
     def _fetched(self, part: Part) -> Raw:
-        fetched = self._urls.get(part.uri)
+        fetched = self._urls[self._url_limits[part.uri]].get(part.uri)
         if fetched is None:
             raise Rejection(RejectReason.FETCH_FAILED, f"{printable_uri(part.uri)} was never fetched")
         if isinstance(fetched.outcome, Rejection):
@@ -173,17 +196,32 @@ class RawBytes:
             raise Rejection(RejectReason.CHANGED_FILE, detail)
         return fetched.outcome
 
-    def _fetch(self, urls: Sequence[str], *, limits: Mapping[str, int]) -> dict[str, Fetched]:
+    def _url_windows(self, limit: int) -> Windows[str, Fetched]:
+        """Return the addresses of files up to `limit` bytes: the larger they may be, the fewer are fetched ahead."""
+        wanted = [url for url, its_limit in self._url_limits.items() if its_limit == limit]
+        return Windows(wanted, self._fetch, length=max(1, min(_AHEAD, _AHEAD_BYTES // max(limit, 1))))
+
+    def _fetch(self, urls: Sequence[str]) -> dict[str, Fetched]:
+        limits = self._url_limits
         web = [url for url in urls if scheme_of(url) in WEB]
         found = fetch_all(web, limits, self._fetch_settings) if web else {}
         found |= fetch_objects([url for url in urls if url not in found], limits) if len(found) < len(urls) else {}
         self._connected = self._connected or any(fetched.connected for fetched in found.values())
-        if not self._connected and len(found) >= _ENOUGH_TO_JUDGE:
+        self._unconnected += len(found)
+        if not self._connected and self._unconnected >= _ENOUGH_TO_JUDGE:
             raise SourceError(
-                f"None of {len(found)} addresses could be connected to, {printable_uri(urls[0])} the first of them: the "
+                f"None of {self._unconnected} addresses could be connected to, {printable_uri(urls[0])} among them: the "
                 "network seems to be down. Nothing was rejected for it; run the same command again when it is up."
             )
         return found
+
+
+def _rows_by_column(parts: Iterable[Part]) -> dict[_Column, list[int]]:
+    rows: defaultdict[_Column, list[int]] = defaultdict(list)
+    for part in parts:
+        if part.row >= 0:
+            rows[_column_of(part)].append(part.row)
+    return rows
 
 
 def _column_of(part: Part) -> _Column:
@@ -193,6 +231,10 @@ def _column_of(part: Part) -> _Column:
 
 def _is_parquet(uri: str) -> bool:
     return uri.lower().endswith(".parquet")
+
+
+def _is_zip_member(part: Part) -> bool:
+    return part.row < 0 and bool(part.member) and part.uri.lower().endswith(".zip")
 
 
 def _nothing(_: Sequence[int]) -> _Rows:

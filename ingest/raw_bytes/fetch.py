@@ -19,6 +19,7 @@ from ingest.raw_bytes.held import Holder
 from ingest.rejection import Rejection
 from ingest.settings import FetchSettings
 from ingest.sources.addresses import WEB, printable_uri, scheme_of, why_forbidden, why_refused
+from shards.errors import MaskloomError
 from shards.schema import RejectReason
 
 _AT_ONCE = 32
@@ -143,6 +144,11 @@ class _Fetch:
                 fault = passing
             except TimeoutError:
                 fault = _PassingFault("it took too long", connected=True)
+            except (MemoryError, MaskloomError):
+                raise
+            except Exception as error:
+                # Servers bring libraries to fail in ways that nobody lists; it costs this address alone.
+                fault = _PassingFault(f"the fetch broke: {type(error).__name__}", connected=True)
             self.connected = self.connected or fault.connected
             if attempt < self.settings.retries:
                 await asyncio.sleep(min(fault.wait_s or _FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S))

@@ -64,7 +64,7 @@ def _fetch(url: str, limit: int) -> Fetched:
         return Fetched(outcome=holder.raw(), connected=True)
     except Rejection as rejection:
         return Fetched(outcome=rejection, connected=True)
-    except SourceError:
+    except (MemoryError, SourceError):
         raise
     except (FileNotFoundError, IsADirectoryError):
         return Fetched(outcome=Rejection(RejectReason.MISSING_FILE, f"{shown} is not there"), connected=True)

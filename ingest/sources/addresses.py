@@ -14,8 +14,16 @@ SCHEMES = (*WEB, *OBJECT_STORES)
 """All that is ever opened by address; everything else (`file:`, `ftp:`, `pipe:`, `memory:`) is refused."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://|(pipe|file|data|memory|javascript):", re.IGNORECASE)
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
+_LOCALLY_TRANSLATED = ipaddress.ip_network("64:ff9b:1::/48")
+_IPV4_IN_LAST_BITS = [
+    ipaddress.ip_network(network) for network in ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+]
+"""IPv6 addresses that stand for the IPv4 address in their last 32 bits and for nothing else: IPv4-compatible and mapped
+ones, and those of translators (NAT64), whose local prefix is RFC 8215's."""
+_OWN = ipaddress.ip_network("::/127")
+"""Loopback and the unspecified address, which stand for no IPv4 address though they look like it."""
+_RESERVED = [ipaddress.ip_network("192.0.0.0/24")]
+"""What `is_global` leaves out in some versions of Python; a cloud keeps its credentials at 192.0.0.192."""
 _PRIVATE = [
     ipaddress.ip_network(network)
     for network in (
@@ -26,6 +34,7 @@ _PRIVATE = [
         "100.64.0.0/10",
         "::1/128",
         "fc00::/7",
+        "fec0::/10",
     )
 ]
 
@@ -45,6 +54,8 @@ def is_address(uri: str) -> bool:
 
 def why_forbidden(url: str) -> str | None:
     """Return why an address may not be fetched, as far as its text tells, or None."""
+    if printable(url) != url:
+        return "it holds characters that are no text"
     scheme = scheme_of(url)
     if scheme not in SCHEMES:
         return f"addresses of the kind '{scheme}:' are never opened, only {', '.join(SCHEMES)}"
@@ -70,7 +81,8 @@ def printable_uri(uri: str) -> str:
 def why_refused(address: str, *, allow_private: bool) -> str | None:
     """Return why no connection is made to an IP address, or None if one may be.
 
-    An IPv6 address that stands for an IPv4 address (mapped, 6to4, Teredo, NAT64) is judged by both.
+    An IPv6 address that stands for an IPv4 address is judged by that one; where it is an address of its own as well (6to4,
+    Teredo), by both.
 
     Args:
         address: As the resolver gives it, or as written in a URL; a zone (`%eth0`) is allowed.
@@ -80,7 +92,9 @@ def why_refused(address: str, *, allow_private: bool) -> str | None:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return f"{address} is no IP address"
-    for judged in ((parsed,) if parsed not in _MAPPED else ()) + tuple(_embedded(parsed)):
+    if parsed in _LOCALLY_TRANSLATED and int(parsed) >> 32 & 0xFFFFFFFF:
+        return f"{address} is an address of a translator that hides the IPv4 address elsewhere than in the last 32 bits"
+    for judged in _judged(parsed):
         reason = _why_refused(judged, allow_private=allow_private)
         if reason is not None:
             return f"{address} is {reason}"
@@ -94,15 +108,15 @@ def _why_refused(address: Address, *, allow_private: bool) -> str | None:
         return "no address of one machine"
     if any(address in network for network in _PRIVATE):
         return None if allow_private else "loopback or private"
+    if any(address in network for network in _RESERVED):
+        return "reserved"
     return None if address.is_global else "reserved"
 
 
-def _embedded(address: Address) -> list[Address]:
-    """Return the IPv4 addresses that an IPv6 address stands for."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return []
-    found: list[Address] = [inner for inner in (address.ipv4_mapped, address.sixtofour) if inner is not None]
-    found += list(address.teredo or ())
-    if address in _TRANSLATED:
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return found
+def _judged(address: Address) -> list[Address]:
+    """Return the addresses that an address is judged by: itself, or the IPv4 addresses that it stands for, or all of them."""
+    if isinstance(address, ipaddress.IPv4Address) or address in _OWN:
+        return [address]
+    if any(address in network for network in _IPV4_IN_LAST_BITS):
+        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
+    return [address, *([address.sixtofour] if address.sixtofour else []), *(address.teredo or ())]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.labels import Problem
+from ingest.sources.nesting import MAX_NESTING, is_nested_too_deep
 from ingest.sources.roles import SAID, TEXTS
 from shards.schema import RejectReason
 from shards.storage import printable
@@ -48,6 +49,8 @@ def parse_sidecar(data: bytes, where: str) -> Sidecar | Problem:
         return RejectReason.BAD_TEXT_ENCODING, f"{shown} is not JSON: {error}"
     if not isinstance(record, dict):
         return RejectReason.BAD_TEXT_ENCODING, f"{shown} holds {type(record).__name__}, not a JSON object"
+    if is_nested_too_deep(record):
+        return RejectReason.BAD_TEXT_ENCODING, f"{shown} is nested more than {MAX_NESTING} deep"
     text, label, licence = (_first(record, names) for names in (TEXTS, SAID["label"], SAID["licence"]))
     captions = record.pop(text, None)
     lines = captions if isinstance(captions, list) else [captions]

@@ -49,8 +49,8 @@ def fail_to_read() -> None:
     raise SourceError("the source is not mounted")
 
 
-def refuse() -> None:
-    raise Rejection(RejectReason.CORRUPT_IMAGE, "broken")
+def refuse(detail: str = "broken") -> None:
+    raise Rejection(RejectReason.CORRUPT_IMAGE, detail)
 
 
 def be_killed_once(dataset: Path) -> None:
@@ -71,6 +71,7 @@ def leave_a_sleeper(dataset: Path) -> None:
 DEEDS: dict[str, Callable[[], object]] = {
     "sound": lambda: None,
     "refused": refuse,
+    "refused in odd words": lambda: refuse("\ud800 and \udcff"),
     "segfault": lambda: ctypes.string_at(0),
     "abort": os.abort,
     "exit": lambda: os._exit(3),
@@ -89,6 +90,13 @@ DEEDS: dict[str, Callable[[], object]] = {
     "processes": lambda: subprocess.run([sys.executable, "-c", ""], check=True),
 }
 
+SHARED: dict[str, Callable[[], object]] = {
+    "share slowly": lambda: time.sleep(3 * LIMITS.item_seconds + 0.2),
+    "share much": lambda: bytearray(2 * LIMITS.item_memory),
+    "share a disk that fails": fail_to_read,
+}
+"""What is done before an item is encoded, outside of its bounds."""
+
 
 class FakeJob:
     """Stores the name and number of every item, or dies of it."""
@@ -97,17 +105,24 @@ class FakeJob:
 
     def __init__(self, dataset: Path, shard: int, deeds: list[str]) -> None:
         self._dataset, self._shard, self._deeds = dataset, shard, deeds
+        self._prepared = -1
 
     def __len__(self) -> int:
         return len(self._deeds)
 
+    def prepare(self, number: int) -> None:
+        self._prepared = number
+        if self._deeds[number] in SHARED:
+            SHARED[self._deeds[number]]()
+
     def encode(self, number: int) -> EncodedItem:
+        assert self._prepared == number
         deed = self._deeds[number]
         if deed == "be killed once":
             be_killed_once(self._dataset)
         elif deed == "leave a sleeper":
             leave_a_sleeper(self._dataset)
-        else:
+        elif deed not in SHARED:
             DEEDS[deed]()
         facts = {"width": number, "phash": 2**64 - 1, "contrast": 0.25, "bounds": [0.5, 1.5], "format": None}
         members = tuple(bytes([number, part]) for part in range(3))

@@ -97,6 +97,32 @@ def test_suspect_mode_stores_the_same_bytes_as_normal_mode(server: DecoderServer
     assert lines(tmp_path)[:5] == normal[:5]
 
 
+@pytest.mark.parametrize("others", [["sound"], ["segfault"]])
+@pytest.mark.parametrize("deed", ["share slowly", "share much"])
+def test_what_items_share_is_loaded_outside_of_their_bounds(
+    server: DecoderServer, tmp_path: Path, deed: str, others: list[str]
+) -> None:
+    receipt = server.do(order(tmp_path, [deed, *others]))
+    assert receipt.rejects == ({"decoder_crash": 1} if others == ["segfault"] else {})
+    assert receipt.samples == (1 if others == ["segfault"] else 2)
+
+
+@pytest.mark.parametrize("others", [["sound"], ["segfault"]])
+def test_a_source_that_fails_while_it_is_shared_rejects_nothing(
+    server: DecoderServer, tmp_path: Path, others: list[str]
+) -> None:
+    with pytest.raises(SourceError, match="the source is not mounted"):
+        server.do(order(tmp_path, [*others, "share a disk that fails"]))
+
+
+@pytest.mark.parametrize("others", [["sound"], ["segfault"]])
+def test_a_refusal_in_words_that_are_no_text_is_a_refusal(
+    server: DecoderServer, tmp_path: Path, others: list[str]
+) -> None:
+    server.do(order(tmp_path, ["refused in odd words", *others]))
+    assert lines(tmp_path)[0] == "corrupt_image: ? and ?"
+
+
 def test_several_culprits_in_a_shard_are_each_refused(server: DecoderServer, tmp_path: Path) -> None:
     receipt = server.do(order(tmp_path, ["segfault", "sound", "loop", "abort", "hoard", "sound"]))
     assert receipt.rejects == {"decoder_crash": 2, "time_limit": 1, "too_much_memory": 1}

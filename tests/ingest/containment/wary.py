@@ -1,4 +1,4 @@
-"""The real shard job, but for a crash that only happens where a whole shard is encoded in one process."""
+"""The real shard job, but for a crash: one that only happens where a whole shard is encoded in one process, or always."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ from ingest.stored import EncodedItem
 
 NORMAL = "ingest.shard_task:ShardJob"
 WARY = "tests.ingest.containment.wary:WaryShardJob"
+CRASHING = "tests.ingest.containment.wary:CrashingShardJob"
 
 
 class WaryShardJob(ShardJob):
@@ -19,5 +20,14 @@ class WaryShardJob(ShardJob):
 
     def encode(self, place: int) -> EncodedItem:
         if place == len(self) - 1 and os.getpid() == self._opened_by:
+            os.abort()
+        return super().encode(place)
+
+
+class CrashingShardJob(ShardJob):
+    """Crashes at the last item of a shard, wherever it is encoded."""
+
+    def encode(self, place: int) -> EncodedItem:
+        if place == len(self) - 1:
             os.abort()
         return super().encode(place)

@@ -278,3 +278,17 @@ def test_one_address_that_answers_shows_that_the_network_is_up(server: str, tmp_
     with pytest.raises(Rejection, match="fetch_failed"):
         raw.read(parts[0])
     assert raw.read(parts[-1]) == jpeg(1)
+
+
+def test_a_fault_that_nobody_foresaw_costs_its_address_alone(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = aiohttp.ClientSession.get
+
+    def get(self: aiohttp.ClientSession, url: Any, **options: Any) -> Any:
+        if "odd" in str(url):
+            raise TypeError("odd")
+        return original(self, url, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "get", get)
+    urls = [f"{server}/odd", f"{server}/picture"]
+    found = fetch_all(urls, dict.fromkeys(urls, LIMIT), FetchSettings(allow_private_addresses=True, retries=0))
+    assert [isinstance(found[url].outcome, Rejection) for url in urls] == [True, False]

@@ -1,7 +1,7 @@
 import errno
 import os
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +10,10 @@ import pytest
 
 from ingest.items import Part, RawItem
 from ingest.plan import PlannedItem
+from ingest.raw import Raw
 from ingest.raw_bytes import RawBytes
 from ingest.raw_bytes.cells import read_cells
+from ingest.raw_bytes.fetch import Fetched
 from ingest.raw_bytes.held import MEMORY_BYTES
 from ingest.raw_bytes.windows import Windows
 from ingest.rejection import Rejection
@@ -198,3 +200,112 @@ def test_windows_load_each_key_once_in_order_and_any_key_out_of_order() -> None:
     assert [windows.get(key) for key in (1, 2, 3, 4, 5)] == [2, 4, None, 8, 10]
     assert loads == [[1, 2], [3, 4], [5]]
     assert windows.get(1) == 2
+
+
+def test_windows_of_keys_that_are_prepared_together_are_held_together() -> None:
+    loads: list[list[int]] = []
+
+    def load(keys: Sequence[int]) -> dict[int, int]:
+        loads.append(list(keys))
+        return {key: key for key in keys}
+
+    windows = Windows(range(6), load, length=2)
+    windows.prepare([5, 0, 99])
+    windows.prepare([])
+    assert [windows.get(key) for key in (0, 5, 1, 4)] == [0, 5, 1, 4]
+    windows.prepare([0, 2])
+    assert windows.get(1) == 1
+    assert loads == [[0, 1], [4, 5], [2, 3]]
+
+
+def planned_parts(parts: Iterable[Part]) -> list[PlannedItem]:
+    """Return items of one part each."""
+    return [
+        PlannedItem(item=RawItem(identity=f"{place}", parts=(part,)), shard=0, label=-1)
+        for place, part in enumerate(parts)
+    ]
+
+
+@pytest.mark.parametrize("kind, ahead", [("text", 64), ("image", 64), ("audio", 8), ("points", 4), ("video", 1)])
+def test_the_larger_files_may_be_the_fewer_are_fetched_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, ahead: int
+) -> None:
+    asked: list[str] = []
+
+    def fetch(urls: Sequence[str], *_: object) -> dict[str, Fetched]:
+        asked.extend(urls)
+        return {url: Fetched(outcome=Raw.of(b"x", name=url), connected=True) for url in urls}
+
+    monkeypatch.setattr("ingest.raw_bytes.fetch_all", fetch)
+    parts = [Part(field="f", kind=kind, uri=f"http://host/{number}") for number in range(100)]
+    raw = RawBytes(tmp_path, planned_parts(parts), Limits())
+    raw.prepare(parts[:1])
+    assert asked == [part.uri for part in parts[:ahead]]
+    assert [raw.read(part) for part in parts] == [b"x"] * 100
+    assert asked == [part.uri for part in parts]
+
+
+def test_a_network_that_is_down_is_noticed_however_few_are_fetched_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(urls: Sequence[str], *_: object) -> dict[str, Fetched]:
+        lost = Rejection(RejectReason.FETCH_FAILED, "no connection")
+        return {url: Fetched(outcome=lost, connected=False) for url in urls}
+
+    monkeypatch.setattr("ingest.raw_bytes.fetch_all", fetch)
+    parts = [Part(field="video", kind="video", uri=f"http://host/{number}") for number in range(16)]
+    raw = RawBytes(tmp_path, planned_parts(parts), Limits())
+    for part in parts[:15]:
+        assert reason(raw, part) == "fetch_failed"
+    with pytest.raises(SourceError, match="None of 16 addresses"):
+        raw.prepare(parts[15:])
+
+
+@pytest.mark.parametrize("function", ["read_cells", "rows_that_fit"])
+@pytest.mark.parametrize(
+    "error, raised", [(pa.ArrowMemoryError, MemoryError), (SourceError, SourceError), (MemoryError, MemoryError)]
+)
+def test_memory_that_is_refused_while_cells_are_read_rejects_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    error: type[Exception],
+    raised: type[Exception],
+) -> None:
+    pq.write_table(pa.Table.from_pylist([{"image": jpeg(1)}]), tmp_path / "t.parquet")
+    source = opened(tmp_path / "t.parquet")
+    items = listed(source)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error("no memory")
+
+    monkeypatch.setattr(f"ingest.raw_bytes.{function}", refuse)
+    with pytest.raises(raised):
+        raw_bytes(source, items).prepare(items["t.parquet#0"].parts)
+
+
+@pytest.mark.parametrize("error", [TypeError, AttributeError, ValueError, pa.ArrowInvalid])
+def test_what_nobody_foresaw_while_cells_are_read_is_kept_for_their_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    pq.write_table(pa.Table.from_pylist([{"image": jpeg(1)}]), tmp_path / "t.parquet")
+    source = opened(tmp_path / "t.parquet")
+    items = listed(source)
+
+    def fail(*_: object, **__: object) -> None:
+        raise error("odd bytes")
+
+    monkeypatch.setattr("ingest.raw_bytes.read_cells", fail)
+    raw = raw_bytes(source, items)
+    raw.prepare(items["t.parquet#0"].parts)
+    assert reason(raw, items["t.parquet#0"].parts[0]) == "unreadable_file"
+
+
+def test_parts_of_items_that_have_a_problem_are_not_loaded(tmp_path: Path) -> None:
+    parts = (
+        Part(field="image", kind="image", uri="http://127.0.0.1:1/a.jpg"),
+        Part(field="image", kind="image", uri="t.parquet", row=0, column="image"),
+        Part(field="image", kind="image", uri="t.zip", member="a.jpg", offset=0, size=5),
+    )
+    item = RawItem(identity="a", parts=parts, problem=(RejectReason.MISSING_FILE, "gone"))
+    RawBytes(tmp_path, [PlannedItem(item=item, shard=0, label=-1)], Limits()).prepare(parts)

@@ -1,3 +1,5 @@
+from ipaddress import IPv4Address, IPv6Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +70,39 @@ def test_credentials_and_signatures_are_never_shown() -> None:
     assert shown == "https://host:80/a/b.jpg"
     assert printable_uri("s3://key:secret@bucket/a?b") == "s3://bucket/a"
     assert printable_uri("x/a?b@c.jpg") == "x/a?b@c.jpg"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "192.0.0.192",
+        "::ffff:192.0.0.192",
+        "2002:c000:c0::1",
+        "64:ff9b:1::a9fe:a9fe",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9fe:a9:fe00:808:808",
+        "::a9fe:a9fe",
+        "::2",
+    ],
+)
+def test_addresses_behind_which_clouds_keep_credentials_are_always_refused(address: str) -> None:
+    assert why_refused(address, allow_private=False) is not None
+    assert why_refused(address, allow_private=True) is not None
+
+
+@pytest.mark.parametrize("address", ["::7f00:1", "::a00:1", "64:ff9b:1::a00:1", "fec0::1", "feff::1"])
+def test_private_addresses_in_old_clothes_are_private(address: str) -> None:
+    assert why_refused(address, allow_private=False) is not None
+    assert why_refused(address, allow_private=True) is None
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_behind_a_translator_is_judged_alike(address: IPv4Address) -> None:
+    plain = why_refused(str(address), allow_private=False)
+    for prefix in ("64:ff9b::", "64:ff9b:1::"):
+        inside = str(IPv6Address(int(IPv6Address(prefix)) + int(address)))
+        assert (why_refused(inside, allow_private=False) is None) == (plain is None)
+
+
+def test_an_address_that_is_no_text_is_never_opened() -> None:
+    assert why_forbidden("http://host/\ud800.jpg") is not None

@@ -276,3 +276,10 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("ingest.sources.folder.os.scandir", refuse)
     with pytest.raises(SourceError, match="cannot be listed: Permission denied"):
         list(FolderSource(tmp_path, folder_labels=False).scan())
+
+
+def test_a_sidecar_that_is_nested_too_deep_rejects_its_item(tmp_path: Path) -> None:
+    for name, depth in {"a": 63, "b": 64, "c": 800}.items():
+        nested = f'{{"more": {"[" * depth}{"]" * depth}}}'
+        write_files(tmp_path, {f"{name}.jpg": jpeg(1), f"{name}.json": nested.encode()})
+    assert problems(listed(opened(tmp_path))) == {"b": "bad_text_encoding", "c": "bad_text_encoding"}

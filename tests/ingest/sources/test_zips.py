@@ -1,7 +1,10 @@
+import io
 import random
 import struct
 import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,3 +172,76 @@ def test_an_archive_that_changes_after_the_listing_rejects_its_items(tmp_path: P
     part = items["t.zip#a"].parts[0]
     with pytest.raises(Rejection, match="changed_file"):
         raw_bytes(source, items).read(part)
+
+
+@pytest.mark.parametrize("size, packed, offset", [(2**64 - 1, 2**64 - 1, 0), (None, None, 2**63), (None, 2**40, None)])
+def test_members_that_claim_to_be_where_the_archive_is_not_are_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None, packed: int | None, offset: int | None
+) -> None:
+    path = zipped(tmp_path / "t.zip", {"a.jpg": jpeg(1), "b.jpg": jpeg(2)}, packed=False)
+    data = path.read_bytes()
+    start = data.index(b"PK\x01\x02")
+    entry = bytearray(data[start : start + 46 + len("a.jpg")])
+    claims = {24: size, 20: packed, 42: offset}
+    extra = b"".join(struct.pack("<Q", claim) for claim in claims.values() if claim is not None)
+    for place, claim in claims.items():
+        if claim is not None:
+            entry[place : place + 4] = b"\xff" * 4
+    extra = struct.pack("<HH", 1, len(extra)) + extra
+    entry[30:32] = struct.pack("<H", len(extra))
+    rest = bytearray(data[start + len(entry) :])
+    end = rest.index(b"PK\x05\x06") + 12
+    rest[end : end + 4] = struct.pack("<I", len(entry) + len(extra) + end - 12)
+    path.write_bytes(data[:start] + bytes(entry) + extra + bytes(rest))
+    assert problems(listed(opened(path)))["t.zip#a"] == "unreadable_file"
+
+
+class Pipe(io.RawIOBase):
+    """A file that cannot be searched, so that checksums follow what they are about."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.data += data
+        return len(data)
+
+
+def piped(path: Path, members: dict[str, bytes], *, packed: bool) -> Path:
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    path.write_bytes(pipe.data)
+    return path
+
+
+@pytest.mark.parametrize("size", [5000, MEMORY_BYTES + 5000])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("make", [zipped, piped])
+def test_damage_in_a_member_is_seen_however_it_is_stored(tmp_path: Path, make: Any, packed: bool, size: int) -> None:
+    media = {"a.mp4": random.Random(0).randbytes(size), "b.mp4": b"sound"}
+    path = make(tmp_path / "t.zip", media, packed=packed)
+    assert contents(opened(path)) == {"t.zip#a": {"video": media["a.mp4"]}, "t.zip#b": {"video": b"sound"}}
+    data = bytearray(path.read_bytes())
+    data[size // 2] ^= 1
+    path.write_bytes(data)
+    assert contents(opened(path)) == {"t.zip#a": "unreadable_file", "t.zip#b": {"video": b"sound"}}
+
+
+def test_the_directory_is_read_once_and_a_large_member_checked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = {"a.mp4": bytes(MEMORY_BYTES + 1), "b.mp4": b"sound"}
+    source = opened(piped(tmp_path / "t.zip", media, packed=False))
+    items = listed(source)
+    raw = raw_bytes(source, items)
+    parts = [item.parts[0] for item in items.values()]
+    raw.prepare(parts)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    assert [raw.raw(part).size for part in parts] == [MEMORY_BYTES + 1, 5]
+    monkeypatch.setattr(zlib, "crc32", None)
+    assert raw.raw(parts[0]).size == MEMORY_BYTES + 1
