@@ -82,9 +82,7 @@ class Plan:
         yield from (list(members) for _, members in groupby(self.items, key=lambda planned: planned.shard))
 
 
-def make_plan(
-    listing: Iterable[RawItem], settings: IngestSettings, *, classes: tuple[str, ...] | None = None
-) -> Plan:
+def make_plan(listing: Iterable[RawItem], settings: IngestSettings, *, classes: tuple[str, ...] | None = None) -> Plan:
     """Deal the items of a listing to shards.
 
     The order is a seeded shuffle: items that are cheap to read together stay together, these runs and the items inside
