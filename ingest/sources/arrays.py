@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from ingest.sources import Source
 from ingest.sources.array_files import ArrayHeader, BadArrayError, is_idx, members_of, open_array, read_rows
 from ingest.sources.captions import one_line
 from ingest.sources.fields import kind_of_name
+from ingest.sources.halves import chosen_half, half_of, halves_of
 from ingest.sources.report import Rule, Understanding
 from ingest.sources.roles import SAID, TEXTS, ColumnRule, require_columns
+from ingest.sources.split_names import notes_on_splits, split_of
 from shards.errors import SourceError
 from shards.schema import is_valid_field_name
 
@@ -36,12 +38,13 @@ _IDX_SET = re.compile(r"(images|labels)?[-.]idx\d+-ubyte(\.gz)?$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Array:
-    """One array: where it is, and what its header says."""
+    """One array: where it is, what its header says, and its name in small letters without its half (`x` of `x_train`)."""
 
     name: str
     path: Path
     member: str
     header: ArrayHeader
+    plain: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,9 @@ class ArraySource(Source):
         rules += [Rule(found=_shown(array), field=role) for role, array in first.said.items()]
         notes = [f"kept as metadata: {', '.join(array.name for array in first.columns)}"] if first.columns else []
         notes += [f"array '{name}' is left out: {why}" for name, why in first.passed_over.items()]
+        notes += notes_on_splits(
+            (found.name for found in self._sets), (array.name for array in first.columns), first.said
+        )
         if first.class_names is not None:
             notes.append(f"names of the classes from array '{first.class_names.name}'")
         return Understanding(
@@ -134,6 +140,7 @@ class ArraySource(Source):
             own = {role: values[row] for role, values in said.items()}
             text = one_line(own.pop("text", "")).encode("utf-8", "surrogatepass")
             caption = (Part(field="text", kind="text", inline=text),) if text else ()
+            split = split_of(own["split"]) if "split" in own else ""
             parts = tuple(self._part(field, row, modified_ns[field.array.path]) for field in found.fields)
             yield RawItem(
                 identity=f"{found.name}#{row}",
@@ -144,6 +151,8 @@ class ArraySource(Source):
                 near=f"{found.name}:{row // _NEAR_ROWS:012d}",
                 group=str(own.get("group", "")),
                 place=int(own.get("place", -1)),
+                split=split if isinstance(split, str) else "",
+                problem=None if isinstance(split, str) else split,
             )
 
     def _part(self, field: _FieldArray, row: int, modified_ns: int) -> Part:
@@ -190,25 +199,48 @@ def _arrays_of(path: Path) -> Iterator[_Array]:
         places = [((found[1] or path.name) if found else path.stem, "")]
     for name, member in places:
         with open_array(path, member) as (header, _):
-            yield _Array(name=name, path=path, member=member, header=header)
+            yield _Array(name=name, path=path, member=member, header=header, plain=name.lower())
 
 
 def _understand(name: str, arrays: Sequence[_Array], given: Sequence[ColumnRule]) -> _Set:
     """Decide what the arrays of a set are: those of the commonest length belong together."""
     require_columns(given, [array.name for array in arrays], name)
-    lengths = Counter(array.header.shape[0] for array in arrays)
-    rows = max(lengths, key=lambda length: (lengths[length], length))
-    others = [array for array in arrays if array.header.shape[0] != rows]
-    class_names = next((array for array in others if array.name.lower() in _CLASS_NAMES and _is_flat(array)), None)
-    found = _sort_out([array for array in arrays if array.header.shape[0] == rows], given)
-    passed_over = {
+    halves = halves_of({array.name: array.header.shape[0] for array in arrays})
+    half = chosen_half(halves, [rule.column for rule in given])
+    whole, passed_over = _one_half(arrays, half, halves)
+    lengths = Counter(array.header.shape[0] for array in whole)
+    rows = halves[half] if half else max(lengths, key=lambda length: (lengths[length], length))
+    others = [array for array in whole if array.header.shape[0] != rows]
+    class_names = next((array for array in others if array.plain in _CLASS_NAMES and _is_flat(array)), None)
+    found = _sort_out([array for array in whole if array.header.shape[0] == rows], given)
+    passed_over |= {
         array.name: f"it has {array.header.shape[0]} rows where the others have {rows}"
         for array in others
         if array is not class_names
     }
+    _require_read(given, passed_over, name)
     return replace(
         found, name=name, rows=rows, class_names=class_names, passed_over={**found.passed_over, **passed_over}
     )
+
+
+def _one_half(arrays: Sequence[_Array], half: str, halves: Collection[str]) -> tuple[list[_Array], dict[str, str]]:
+    """Return the arrays of one half with those that belong to none, and why the others are passed over."""
+    whole = [array for array in arrays if half_of(array.name, halves) in ("", half)]
+    passed_over = {
+        array.name: f"only '{half[1:]}' is read; name an array of the other half with --column ROLE=NAME to read that one"
+        for array in arrays
+        if array not in whole
+    }
+    return [replace(array, plain=array.plain.removesuffix(half)) for array in whole], passed_over
+
+
+def _require_read(given: Sequence[ColumnRule], passed_over: Mapping[str, str], where: str) -> None:
+    for rule in given:
+        if rule.column in passed_over:
+            raise SourceError(
+                f"{where}: array '{rule.column}' was asked for as {rule.role}, but {passed_over[rule.column]}."
+            )
 
 
 def _sort_out(arrays: Sequence[_Array], given: Sequence[ColumnRule]) -> _Set:
@@ -239,7 +271,7 @@ def _role_by_name(array: _Array, given: set[str]) -> str:
     """Return the role that the name of a one-dimensional array gives it; empty for none."""
     if not _is_flat(array):
         return ""
-    name = array.name.lower()
+    name = array.plain
     if name in _LABELS and "label" not in given and array.header.dtype.kind in "iubUS":
         return "label"
     if name in TEXTS and "text" not in given and array.header.dtype.kind in "US":
@@ -279,7 +311,7 @@ def _field(array: _Array, rule: ColumnRule | None, *, is_only_picture: bool) -> 
         SourceError: The user asked for it, and they are none.
     """
     is_picture = _is_picture(array.header)
-    plain = "image" if is_only_picture and kind_of_name(array.name.lower()) is None else array.name.lower()
+    plain = "image" if is_only_picture and kind_of_name(array.plain) is None else array.plain
     name = plain if rule is None else rule.role
     kind = (rule.kind if rule is not None else None) or _kind_by_name(name, is_picture)
     reason = _why_no_field(array.header, name, kind, is_picture=is_picture)

@@ -26,8 +26,9 @@ SAID: Mapping[str, tuple[str, ...]] = {
     "place": ("place",),
     "start": ("start", "start_s", "start_seconds", "start_time"),
     "end": ("end", "end_s", "end_seconds", "end_time"),
+    "split": (),
 }
-"""Roles that say something about an item, with the columns that are taken for them without being named."""
+"""Roles that say something about an item, with the columns that are taken for them without being named; none for a split."""
 
 TEXTS = ("text", "caption", "captions", "txt", "sentence", "sentences", "description")
 MEDIA: Mapping[str, tuple[str, ...]] = {

@@ -18,6 +18,7 @@ from ingest.sources.locate import Locator, cut_part
 from ingest.sources.nesting import MAX_NESTING, is_nested_too_deep
 from ingest.sources.report import Rule, Understanding
 from ingest.sources.roles import ColumnRule, FieldColumn, Roles, assign_roles, path_of
+from ingest.sources.split_names import notes_on_splits, split_of
 from ingest.sources.table_rows import BadRow, Cell, Row, is_parquet, read_head, read_rows
 from ingest.sources.times import seconds_of
 from shards.errors import SourceError
@@ -61,6 +62,8 @@ class TableSource(Source):
         rules += [Rule(found=f"column '{column}'", field=role) for role, column in self._roles.said.items()]
         others = [column for column in self._columns if column not in self._roles.taken]
         notes = [f"kept as metadata: {', '.join(map(printable, others))}"] if others else []
+        names = (path.relative_to(self._folder).as_posix() for path in self._tables)
+        notes += map(printable, notes_on_splits(names, others, self._roles.said))
         if self._delimiter:
             notes.append(f"cells are separated by {self._delimiter!r}, as the header shows")
         where = str(self._tables[0]) if len(self._tables) == 1 else f"{len(self._tables)} files in {self._folder}"
@@ -73,6 +76,11 @@ class TableSource(Source):
             rules=tuple(rules),
             notes=tuple(notes),
         )
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """All class names in the order of their numbers, where the label's column declares them."""
+        return self._class_names.get(self._roles.said.get("label", ""))
 
     def scan(self) -> Iterator[RawItem]:
         """List the rows in order, table by table."""
@@ -109,11 +117,18 @@ class _Table:
             yield self._bad_item(number, row) if isinstance(row, BadRow) else self._item(number, row)
 
     def _require_columns(self) -> None:
-        missing = self._roles.taken - set(read_head(self._path).columns)
+        head = read_head(self._path)
+        missing = self._roles.taken - set(head.columns)
         if missing:
             raise SourceError(
                 f"{self._path} has no column {', '.join(sorted(missing))}, unlike the first file of its folder. Tables "
                 "that are ingested together have the same columns."
+            )
+        label = self._roles.said.get("label", "")
+        if head.class_names.get(label) != self._class_names.get(label):
+            raise SourceError(
+                f"{self._path} declares other classes for column '{label}' than the first file of its folder, so its numbers "
+                "mean something else. Ingest it by itself."
             )
 
     def _bad_item(self, number: int, row: BadRow) -> RawItem:
@@ -149,6 +164,7 @@ class _Table:
             near=f"{self._name}:{number // _NEAR_ROWS:012d}" if bytes_in_row else "",
             group=group,
             place=place,
+            split=self._split(said, problems),
             problem=problems[0] if problems else None,
         )
 
@@ -208,9 +224,16 @@ class _Table:
         if value in (None, ""):
             return None
         names = self._class_names.get(self._roles.said["label"], ())
-        if names and isinstance(value, int):
-            return names[value] if 0 <= value < len(names) else None
-        return str(value)
+        return _class_name(value, names, problems) if names else str(value)
+
+    def _split(self, said: Mapping[str, Any], problems: list[Problem]) -> str:
+        if "split" not in said:
+            return ""
+        split = split_of(said["split"])
+        if isinstance(split, str):
+            return split
+        problems.append(split)
+        return ""
 
     def _group(
         self, said: Mapping[str, Any], parts: Sequence[Part], start_s: float, problems: list[Problem]
@@ -237,6 +260,16 @@ def _seconds(value: Any, role: str, problems: list[Problem]) -> float | None:  #
         problems.append((RejectReason.INVALID_TIME, f"{role} {value!r} is no time in seconds from the beginning"))
         return None
     return seconds
+
+
+def _class_name(value: Any, names: Sequence[str], problems: list[Problem]) -> str | None:  # noqa: ANN401 - as above
+    """Return the declared name of a class's number; -1 stands for none."""
+    if value == -1 or value in names:
+        return None if value == -1 else str(value)
+    if isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    problems.append((RejectReason.INVALID_LABEL, f"{value!r} is none of the {len(names)} classes that are declared"))
+    return None
 
 
 def _group_name(value: Any, problems: list[Problem]) -> str:  # noqa: ANN401 - a table holds anything

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ingest.settings import Limits
 from shards.errors import SourceError
-from tests.ingest.listing import contents, kinds, listed, opened
+from tests.ingest.listing import contents, kinds, listed, opened, problems
 from tests.ingest.pictures import Pixels
 
 RANDOM = np.random.default_rng(0)
@@ -121,7 +121,9 @@ def test_sets_of_a_folder_keep_apart(tmp_path: Path) -> None:
     for prefix in ("train", "t10k"):
         (tmp_path / f"{prefix}-images-idx3-ubyte").write_bytes(idx(GREY))
         (tmp_path / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(np.arange(5, dtype=np.uint8)))
-    assert len(listed(opened(tmp_path))) == 10
+    source = opened(tmp_path)
+    assert len(listed(source)) == 10
+    assert any("files of t10k and train are ingested together" in note for note in source.understanding.notes)
 
 
 def test_objects_are_never_unpickled(tmp_path: Path) -> None:
@@ -179,3 +181,47 @@ def test_a_bit_flipped_in_a_packed_array_rejects_and_does_not_stop(tmp_path: Pat
 def test_rows_over_the_limit_are_rejected(tmp_path: Path) -> None:
     np.save(tmp_path / "t.npy", RANDOM.normal(size=(2, 40, 40)))
     assert set(contents(opened(tmp_path / "t.npy"), limits=Limits(raster_bytes=1000)).values()) == {"too_many_bytes"}
+
+
+def keras(folder: Path, train: int = 5, test: int = 3) -> Path:
+    arrays = {
+        "x_train": GREY[:train],
+        "y_train": np.arange(train),
+        "x_test": GREY[:test],
+        "y_test": np.arange(test) + 7,
+    }
+    np.savez(folder / "mnist.npz", **arrays)
+    return folder / "mnist.npz"
+
+
+@pytest.mark.parametrize("test", [3, 5])
+def test_the_longer_half_of_a_keras_file_is_read_with_its_labels(tmp_path: Path, test: int) -> None:
+    source = opened(keras(tmp_path, test=test))
+    items = listed(source)
+    assert [item.label for item in items.values()] == ["0", "1", "2", "3", "4"]
+    assert {tuple(kinds(item).items()) for item in items.values()} == {(("image", "image"),)}
+    assert sorted(source.ignored) == ["array x_test", "array y_test"]
+    assert any("'x_test' is left out: only 'train' is read" in note for note in source.understanding.notes)
+
+
+def test_the_other_half_is_read_when_it_is_named(tmp_path: Path) -> None:
+    items = listed(opened(keras(tmp_path), columns=["image=x_test"]))
+    assert [item.label for item in items.values()] == ["7", "8", "9"]
+    with pytest.raises(SourceError, match="'y_train' was asked for as label, but only 'test' is read"):
+        opened(keras(tmp_path), columns=["image=x_test", "label=y_train"])
+
+
+def test_an_array_that_is_asked_for_is_never_left_out_in_silence(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", x=GREY, z=np.arange(5), y=np.arange(4))
+    with pytest.raises(SourceError, match="'y' was asked for as label, but it has 4 rows"):
+        opened(tmp_path / "t.npz", columns=["label=y"])
+
+
+def test_an_array_of_splits_deals_its_rows(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", x=GREY[:3], split=np.array(["train", "val", "no good"]))
+    source = opened(tmp_path / "t.npz")
+    assert {item.split for item in listed(source).values()} == {""}
+    assert any("--column split=split" in note for note in source.understanding.notes)
+    items = listed(opened(tmp_path / "t.npz", columns=["split=split"]))
+    assert [item.split for item in items.values()] == ["train", "val", ""]
+    assert problems(items) == {"t.npz#2": "invalid_label"}

@@ -502,3 +502,58 @@ def test_a_root_that_is_no_folder_is_refused_with_the_closest_name(raw: Path) ->
         opened(path, root=raw.parent / "rwa")
     with pytest.raises(SourceError, match="or no folder"):
         opened(path, root=path)
+
+
+def class_label_table(path: Path, labels: list[int | None], names: list[str]) -> Path:
+    features = {"label": {"_type": "ClassLabel", "names": names}}
+    rows = [{"image": b"i", "label": label} for label in labels]
+    schema = pa.schema([("image", pa.binary()), ("label", pa.int64())])
+    table = pa.Table.from_pylist(rows, schema).replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    pq.write_table(table, path)
+    return path
+
+
+def test_declared_classes_are_all_the_classes_in_their_order(tmp_path: Path) -> None:
+    path = class_label_table(tmp_path / "t.parquet", [1, -1, None, 3], ["zebra", "ant", "bee"])
+    source = opened(path)
+    assert source.classes == ("zebra", "ant", "bee")
+    items = listed(source)
+    assert [item.label for item in items.values()] == ["ant", None, None, None]
+    assert problems(items) == {"t.parquet#3": "invalid_label"}
+
+
+def test_only_the_classes_of_the_label_count(tmp_path: Path) -> None:
+    path = class_label_table(tmp_path / "t.parquet", [1], ["zebra", "ant"])
+    rows = pq.read_table(path)
+    pq.write_table(rows.append_column("kind", pa.array(["x"])), path)
+    assert opened(path, columns=["label=kind"]).classes is None
+    assert opened(write_table(tmp_path, "csv", [{"image": "a.jpg", "label": "a"}])).classes is None
+
+
+def test_files_that_declare_different_classes_are_not_mixed(tmp_path: Path) -> None:
+    class_label_table(tmp_path / "0.parquet", [0], ["ant", "bee"])
+    class_label_table(tmp_path / "1.parquet", [0], ["bee", "ant"])
+    with pytest.raises(SourceError, match=r"1\.parquet declares other classes for column 'label'"):
+        listed(opened(tmp_path))
+
+
+def test_a_column_of_splits_deals_the_rows_only_when_it_is_named(raw: Path) -> None:
+    rows = [{"image": "one.jpg", "split": split} for split in ("train", "val", "", "a b")]
+    path = write_table(raw, "csv", rows)
+    source = opened(path)
+    assert {item.split for item in listed(source).values()} == {""}
+    assert any("--column split=split" in note for note in source.understanding.notes)
+    source = opened(path, columns=["split=split"])
+    items = listed(source)
+    assert [item.split for item in items.values()] == ["train", "val", "", ""]
+    assert problems(items) == {"table.csv#2": "invalid_label", "table.csv#3": "invalid_label"}
+    assert items["table.csv#0"].columns == {} and source.understanding.notes == ()
+
+
+def test_files_that_look_like_splits_are_named_in_a_note(tmp_path: Path) -> None:
+    for name in ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet"):
+        pq.write_table(pa.Table.from_pylist([{"image": b"i"}]), tmp_path / name)
+    notes = opened(tmp_path).understanding.notes
+    assert notes == ("files of test and train are ingested together; name one of them, or --column split=COLUMN",)
