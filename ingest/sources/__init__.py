@@ -30,6 +30,11 @@ class Source(ABC):
     def understanding(self) -> Understanding:
         """How the input was understood, before it is listed."""
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """All class names in the order of their numbers, where the source declares them."""
+        return None
+
     @abstractmethod
     def scan(self) -> Iterator[RawItem]:
         """List the items in a fixed order, without reading media."""
