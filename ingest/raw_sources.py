@@ -31,9 +31,11 @@ class Sources:
 
     def prepare(self, place: int) -> None:
         """Do for the item in row `place` what it shares with others: load windows of tables, hash the file it is cut from."""
-        parts = self._planned[place].item.parts
-        self._bytes.prepare(parts)
-        for part in parts:
+        item = self._planned[place].item
+        if item.problem is not None:
+            return
+        self._bytes.prepare(item.parts)
+        for part in item.parts:
             if part.start_s is not None:
                 with suppress(Rejection):  # it comes up again where the item is encoded
                     self.sha256(part)
