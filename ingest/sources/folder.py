@@ -79,7 +79,12 @@ class FolderSource(Source):
         items = assemble(found, container, self.ignored, folder_labels=self._folder_labels)
         # A listing is streamed unless order needs all of a folder, so what vanishes meanwhile is seen when it is its turn.
         has_sweeps = any(file.field.kind == "points" for file in found)
-        return iter(with_sweeps(items)) if has_sweeps else items
+        return iter(with_sweeps(items, self._name_of_top())) if has_sweeps else items
+
+    def _name_of_top(self) -> str:
+        """Return the name of the folder itself, unless a folder in it has the same: two drives never become one group."""
+        name = self.root.resolve().name
+        return name if name and not (self.root / name).exists() else "."
 
     def _fields(self, folder: str, entries: Sequence[os.DirEntry[str]]) -> Iterator[FoundFile]:
         for entry in entries:

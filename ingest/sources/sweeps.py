@@ -14,8 +14,13 @@ _SWEEPS = ("bin", "pcd")
 _NUMBER = re.compile(r"[0-9]+")
 
 
-def with_sweeps(items: Iterable[RawItem]) -> list[RawItem]:
-    """Return items in their order; numbered or time-stamped sweeps of one folder are a group in the order of their names."""
+def with_sweeps(items: Iterable[RawItem], top: str) -> list[RawItem]:
+    """Return items in their order; numbered or time-stamped sweeps of one folder are a group in the order of their names.
+
+    Args:
+        items: The items.
+        top: What the group of those is called that lie in no folder.
+    """
     result = list(items)
     folders: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for place, item in enumerate(result):
@@ -25,15 +30,15 @@ def with_sweeps(items: Iterable[RawItem]) -> list[RawItem]:
     for folder, places in folders.items():
         patterns = {_NUMBER.sub("#", name) for name in places}
         if len(places) > 1 and len(patterns) == 1 and "#" in patterns.pop():
-            _link(result, folder, places)
+            _link(result, folder or top, places)
     return result
 
 
-def _link(items: list[RawItem], folder: str, places: dict[str, int]) -> None:
-    from ingest.points.sweeps import sweep_order  # the readers of point clouds take their time to load
+def _link(items: list[RawItem], group: str, places: dict[str, int]) -> None:
+    from ingest.points.sweeps import sweep_places  # the readers of point clouds take their time to load
 
-    for order, name in enumerate(sweep_order(list(places))):
-        items[places[name]] = replace(items[places[name]], group=folder or ".", place=order)
+    for name, place in sweep_places(list(places)).items():
+        items[places[name]] = replace(items[places[name]], group=group, place=place)
 
 
 def _sweep_of(item: RawItem) -> str:
