@@ -12,6 +12,7 @@ from ingest.items import Part, RawItem
 from ingest.near_duplicates import near_duplicates
 from ingest.settings import IngestSettings, SplitBy, VideoSettings
 from ingest.video.clips import cut
+from shards.errors import SettingsError
 from shards.schema import RejectReason
 
 TRAIN = "train"
@@ -114,8 +115,16 @@ def with_splits(listing: Iterable[RawItem], contents: Contents, settings: Ingest
 
     The split is drawn by a hash of what must stay together: the raw content, or the group (an item without one is a group
     of its own). It depends on nothing else, so it stays when items are added to the source.
+
+    Raises:
+        SettingsError: The source names splits itself.
     """
     for item in listing:
+        if item.split:
+            raise SettingsError(
+                f"--split: the source names the split of '{item.identity}' itself, '{item.split}'. Leave out --split, or the "
+                "column that names splits."
+            )
         together = (item.group or item.identity).encode("utf-8", "surrogateescape")
         if settings.splits.by is SplitBy.CONTENT and item.identity in contents:
             together = contents[item.identity].digest
@@ -140,7 +149,14 @@ def settle(listing: Iterable[RawItem], contents: Contents, settings: IngestSetti
         items = without_near_duplicates(items, contents, bits=settings.filters.near_duplicates)
     if settings.splits.shares:
         items = with_splits(items, contents, settings)
-    return cut_clips(items, contents, settings.video)
+    return cut_clips(_all_in_a_split(list(items)), contents, settings.video)
+
+
+def _all_in_a_split(items: list[RawItem]) -> list[RawItem]:
+    """Put what the source names no split for into `train`, if it names one for anything."""
+    if not any(item.split for item in items):
+        return items
+    return [item if item.split else replace(item, split=TRAIN) for item in items]
 
 
 def combined_digest(digests: Mapping[str, bytes]) -> bytes:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ingest.contents import Content, combined_digest, cut_clips, settle
 from ingest.items import Part, RawItem
 from ingest.settings import Filters, IngestSettings, SplitBy, Splits, VideoSettings
+from shards.errors import SettingsError
 from shards.schema import RejectReason
 
 
@@ -90,6 +91,14 @@ def test_an_item_keeps_its_split_when_others_are_added() -> None:
     before = {found.identity: found.split for found in settle(few, {}, settings)}
     after = {found.identity: found.split for found in settle(many, {}, settings)}
     assert before.items() <= after.items()
+
+
+def test_splits_of_the_source_stand_and_everything_else_is_for_training() -> None:
+    listing = [item("a", split="val"), item("b")]
+    assert [found.split for found in settle(listing, {}, IngestSettings())] == ["val", "train"]
+    shares = IngestSettings(splits=Splits(shares=(("test", 0.5),), by=SplitBy.GROUP))
+    with pytest.raises(SettingsError, match="the source names the split of 'a' itself, 'val'"):
+        list(settle(listing, {}, shares))
 
 
 def test_a_video_becomes_one_item_for_each_clip_with_all_that_is_said_about_it() -> None:
