@@ -25,7 +25,7 @@ def named(endings: list[str], prefixes: str = "a/b/c_1") -> list[str]:
             "--field depth=_depth_mm.png --field image=_rgb.jpg --field segmentation=_seg.png",
         ),
         (["_left.png", "_right.png"], "--field left=_left.png --field right=_right.png"),
-        ([".jpg", ".albedo.png"], "--field image=.jpg --field albedo=.albedo.png"),
+        ([".jpg", ".albedo.png"], "--field albedo=.albedo.png --field image=.jpg"),
         ([".jpg", ".txt", "_albedo.png"], "--field image=.jpg --field text=.txt --field albedo=_albedo.png"),
         (["_cam_left.png", "_cam_right.png"], "--field left=_left.png --field right=_right.png"),
     ],
