@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingest.cluster import Cluster
+from ingest.progress import print_hint
 from ingest.settings import (
     AudioSettings,
     AudioStore,
@@ -63,7 +64,7 @@ def ingest(
     column: Annotated[
         list[str] | None,
         typer.Option(
-            help="For tables and arrays: ROLE[:KIND]=COLUMN; a role is a field, label, licence, start, end, group."
+            help="For tables and arrays: ROLE[:KIND]=COLUMN; a role is a field, label, licence, start, end, group, split."
         ),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="For tables: folder that their paths are relative to.")] = None,
@@ -160,10 +161,10 @@ def ingest(
 def _print_listing(source: Source) -> None:
     """List the source without reading media, and show what comes of it."""
     tally = Tally()
-    for _ in tally.watch(source.scan()):
-        pass
+    listing = list(tally.watch(source.scan()))
     for line in tally.lines(source.ignored):
         console.print(line, highlight=False, markup=False)
+    print_hint(source, listing, console)
 
 
 def _run_ingest(source: Source, dataset: Path, settings: IngestSettings, cluster: Cluster) -> None:
@@ -194,7 +195,7 @@ def _print_summary(dataset: Path, manifest: Manifest) -> None:
     for reason, count in manifest.rejects.items():
         console.print(f"rejected, {reason}: {count:,}", highlight=False)
     for what, count in manifest.ignored.items():
-        console.print(f"not looked at, {what}: {count:,} files", highlight=False)
+        console.print(f"not looked at, {what}: {count:,}", highlight=False)
     console.print(f"Look at it with: maskloom inspect {dataset}", highlight=False)
 
 

@@ -1,14 +1,26 @@
-"""Shows how far a long run is: a live bar on a terminal, a line now and then everywhere else."""
+"""What a long run says: how far it is (a live bar on a terminal, a line now and then elsewhere), and what looks odd."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from ingest.items import RawItem
+from ingest.sources import Source
+from ingest.sources.endings import ending_hint
+
 _LINE_EVERY_S = 10.0
+
+
+def print_hint(source: Source, listing: Iterable[RawItem], console: Console) -> None:
+    """Print a hint if the names of the files look like fields of one item that were taken for items of their own."""
+    hint = None if source.understanding.rules else ending_hint(listing)
+    if hint is not None:
+        console.print(f"hint: {hint}", highlight=False, markup=False)
 
 
 class Reporter:

@@ -20,7 +20,7 @@ from ingest.items import RawItem
 from ingest.listing import checked
 from ingest.plan import Plan, make_plan
 from ingest.plan_file import PLAN, commit_plan, require_same_plan
-from ingest.progress import Reporter
+from ingest.progress import Reporter, print_hint
 from ingest.settings import IngestSettings
 from ingest.sources import Source
 from ingest.sources.folder import FolderSource
@@ -42,6 +42,7 @@ def ingest(source: Source, dataset: Path, settings: IngestSettings, *, cluster: 
     _require_outside(dataset, source)
     with Reporter(console, "Scanning", None) as reporter:
         listing = list(checked(_counted(source.scan(), reporter)))
+    print_hint(source, listing, console)
     with _Tasks(dataset.resolve(), source.root.resolve(), cluster) as tasks:
         contents = _survey(dataset, listing, settings, tasks, console) if needs_survey(listing, settings) else {}
         plan = make_plan(checked(settle(listing, contents, settings)), settings, classes=source.classes)

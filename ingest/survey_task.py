@@ -22,7 +22,6 @@ from ingest.unforeseen import blamed_on_file
 from ingest.video.header import probe_video
 from shards.schema import Fields, RejectReason
 
-
 MOST_CLIPS = 100_000
 """Clips of one video: what its header claims to last, nobody has seen yet."""
 

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from ingest.plan import make_plan
 from ingest.plan_file import commit_plan
+from ingest.progress import print_hint
 from ingest.run import Cluster, ingest
 from ingest.settings import IngestSettings
 from ingest.shard_task import write_shard
@@ -303,3 +304,13 @@ def test_a_depth_map_of_another_shape_than_its_picture_is_refused(tmp_path: Path
         "misaligned",
         "the depth of 60x40 has not the shape of the image of 40x60",
     )
+
+
+def test_names_that_look_like_fields_of_one_item_give_a_hint(tmp_path: Path) -> None:
+    files = {f"{number}_{ending}": jpeg(number) for number in range(6) for ending in ("left.jpg", "right.jpg")}
+    raw, said = write_files(tmp_path / "raw", files), io.StringIO()
+    print_hint(open_source(raw), open_source(raw).scan(), Console(file=said, width=200))
+    assert "--field left=_left.jpg --field right=_right.jpg" in said.getvalue()
+    ruled, said = open_source(raw, fields=["left=_left.jpg", "right=_right.jpg"]), io.StringIO()
+    print_hint(ruled, ruled.scan(), Console(file=said))
+    assert said.getvalue() == ""
