@@ -37,9 +37,9 @@ from benchmarks.measure import (
     write_results,
 )
 from ingest.audio import store_audio
-from ingest.containers import sniff
 from ingest.audio_resample import resampled, to_pcm
 from ingest.audio_soundfile import open_with_soundfile
+from ingest.containers import sniff
 from ingest.raw import Raw
 from ingest.settings import IngestSettings
 from pipelines.transforms.logmel import log_mel
