@@ -252,7 +252,7 @@ class Splits:
 
     Args:
         shares: Share of the items by name of the split; the rest is `train`. Empty for a dataset without splits.
-        by: Items with the same raw content, or of the same group, are always in the same split.
+        by: Items whose media are all the same, byte for byte, or items of the same group, are always in the same split.
     """
 
     shares: tuple[tuple[str, float], ...] = ()
