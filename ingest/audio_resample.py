@@ -21,6 +21,7 @@ Pcm = npt.NDArray[np.int16]
 
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
 MOST_CHANNELS = 64
+_ADVICE = "; cut videos by --clip-seconds, sounds by start and end columns, or raise limits.audio_seconds"
 CODEC_SLACK = 4608
 """Samples that may be missing of a sound coded in overlapping frames, of which a few are swallowed at the ends."""
 
@@ -68,12 +69,14 @@ def at_most(decoded: Decoded, seconds: float) -> Iterator[Block]:
     most = seconds * decoded.rate
     if decoded.promised is not None and decoded.promised > most:
         promised = decoded.promised / decoded.rate
-        raise Rejection(RejectReason.TOO_LONG, f"the header promises {promised:.1f} s; {seconds:g} s is the most")
+        raise Rejection(
+            RejectReason.TOO_LONG, f"the header promises {promised:.1f} s; {seconds:g} s is the most{_ADVICE}"
+        )
     samples = 0
     for block in decoded.blocks:
         samples += len(block)
         if samples > most:
-            raise Rejection(RejectReason.TOO_LONG, f"more than {seconds:g} s of sound")
+            raise Rejection(RejectReason.TOO_LONG, f"more than {seconds:g} s of sound{_ADVICE}")
         yield block
 
 
