@@ -27,6 +27,8 @@ SLURM = "slurm"
 """Instead of an address: workers are jobs of the Slurm cluster that this machine submits to."""
 _THREADS_PER_WORKER = 2
 _WINDOW_PER_THREAD = 2
+_TALKATIVE = ("distributed", "distributed.client", "distributed.batched", "distributed.comm", "distributed.worker")
+"""Loggers that tell of lost connections and failed tasks in tracebacks; the command says it in a sentence of its own."""
 _FREE_PORT = "127.0.0.1:0"
 """Where a cluster serves its pages: two runs on one machine must not fight over Dask's default port, which all could reach."""
 _CONNECT_TIMEOUT_S = 15
@@ -64,7 +66,8 @@ class DaskExecutor:
 
     def __init__(self, *, workers: int, scheduler: str | None, embedded: Embed | None = None) -> None:
         # A lost scheduler is an error of `run`; Dask would report it as well, with tracebacks.
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._closing = ExitStack()
         self._client: Client = self._closing.enter_context(_place(workers, scheduler, embedded or worker_processes))
         self._workers_seen = float("inf")
