@@ -102,7 +102,8 @@ def ingest(
         typer.Option(help="Set a share of the items apart: NAME=SHARE, as in val=0.1; the rest is train."),
     ] = None,
     split_by: Annotated[
-        SplitBy, typer.Option(help="Never divide items whose media are the same, or items of one group, between splits.")
+        SplitBy,
+        typer.Option(help="Never divide items whose media are the same, or items of one group, between splits."),
     ] = SplitBy.CONTENT,
     setting: Annotated[
         list[str] | None,
