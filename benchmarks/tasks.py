@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.measure import Arm, RatioTarget, alternate, make_console, print_costs, write_results
+from benchmarks.measure import Arm, alternate, make_console, print_costs, write_results
 from benchmarks.photographs import write_photographs
 from ingest.containment.client import decoder_server, write_contained
 from ingest.executor import DaskExecutor, worker_threads
@@ -85,13 +85,9 @@ def main() -> None:
         ]
         costs = alternate(arms, rounds=arguments.rounds, warm_up=1, console=console)
     print_costs("One shard task", costs, reference="in this process", console=console)
-    targets = [
-        RatioTarget(claim="a task through Dask / contained alone", arm=name, peer="contained", at_least=0)
-        for name in runs
-    ]
     settings = {"shards": arguments.shards, "rounds": arguments.rounds}
     path = Path("benchmarks/results/tasks.json")
-    write_results(path, costs, targets=targets[2:], settings=settings, packages=PACKAGES)
+    write_results(path, costs, targets=[], settings=settings, packages=PACKAGES)
 
 
 if __name__ == "__main__":
