@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,10 +9,10 @@ from ingest.rejection import Rejection
 from ingest.settings import IngestSettings
 from pipelines.transforms.image import decode_image
 from shards.schema import RejectReason
+from tests.ingest.hostile import hostile_files
 from tests.ingest.pictures import encoded, exif_of, pixels, store_picture
 
 PLAIN = IngestSettings()
-HOSTILE = Path(__file__).parents[2].parent / "shared" / "data" / "hostile" / "image"
 
 _SEEDS = [
     *(encoded(pixels(1, width=24, height=20), kind) for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")),
@@ -36,16 +35,8 @@ def test_a_damaged_file_is_stored_or_refused_and_never_anything_else(data: st.Da
     assert decode_image(stored.data).shape == (stored.height, stored.width, 3)
 
 
-def hostile_files() -> list[Any]:
-    if not HOSTILE.is_dir():
-        absent = pytest.mark.skip(reason=f"the collection of odd files {HOSTILE} is not there")
-        return [pytest.param(HOSTILE, marks=absent)]
-    names = {path: path.name[:24].encode("ascii", "replace").decode() for path in sorted(HOSTILE.iterdir())}
-    return [pytest.param(path, id=f"{number:02d}-{name}") for number, (path, name) in enumerate(names.items())]
-
-
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("path", hostile_files())
+@pytest.mark.parametrize("path", hostile_files("image"))
 @pytest.mark.parametrize("image_size", [None, 64])
 def test_odd_files_of_others_are_stored_readable_or_refused(path: Path, image_size: int | None) -> None:
     try:

@@ -16,11 +16,11 @@ import pytest
 from shards.dataset import Dataset
 from shards.schema import RejectReason
 from shards.verify import verify
+from tests.ingest.hostile import HOSTILE
 from tests.ingest.malformed import CANARY, write_corpus
 from tests.ingest.outcome import rejected
 
 REPOSITORY = Path(__file__).parents[2]
-HOSTILE = REPOSITORY.parent / "shared" / "data" / "hostile"
 ITEM_MEMORY = 1 << 30
 CEILING = (1 << 30) + ITEM_MEMORY
 """Bytes that no process of the command may hold: what it takes to have all decoders loaded, and what an item may add."""

@@ -1,7 +1,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +12,9 @@ from ingest.settings import IngestSettings, VideoSettings
 from ingest.video.store import store_video
 from pipelines.transforms.frames import decode_frames
 from shards.schema import RejectReason
+from tests.ingest.hostile import hostile_files
 from tests.ingest.video.footage import film, tone
 
-HOSTILE = Path(__file__).parents[3].parent / "shared" / "data" / "hostile" / "video"
 PLAIN = IngestSettings(video=VideoSettings(frames=4))
 
 _SEEDS = [
@@ -66,17 +65,9 @@ for store in VideoStore:
 """
 
 
-def hostile_files() -> list[Any]:
-    if not HOSTILE.is_dir():
-        absent = pytest.mark.skip(reason=f"the collection of odd files {HOSTILE} is not there")
-        return [pytest.param(HOSTILE, marks=absent)]
-    names = {path: path.name[:24].encode("ascii", "replace").decode() for path in sorted(HOSTILE.iterdir())}
-    return [pytest.param(path, id=f"{number:02d}-{name}") for number, (path, name) in enumerate(names.items())]
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("path", hostile_files())
+@pytest.mark.parametrize("path", hostile_files("video"))
 def test_odd_files_of_others_are_stored_or_refused_without_a_crash(path: Path) -> None:
     child = subprocess.run(
         [sys.executable, "-W", "error", "-c", _CHILD, str(path)],
