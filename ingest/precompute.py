@@ -20,7 +20,7 @@ from ingest.progress import Reporter
 from ingest.teachers import Teacher, build_teacher, teacher_settings
 from pipelines.randomness import hash_key
 from pipelines.transforms.image import ImageDecodeError, decode_image, render
-from pipelines.views import ViewSet
+from pipelines.views import Extent, ViewSet
 from shards.dataset import Dataset, Ids
 from shards.errors import CorruptShardError, DatasetError, MissingFieldError, SettingsError, did_you_mean
 from shards.receipt import committed_shards
@@ -142,7 +142,8 @@ def render_views(dataset: Dataset, samples: list[Sample], views: ViewSet) -> Ten
         except ImageDecodeError as error:
             raise CorruptShardError(f"{dataset.root}, sample '{sample.key}': {error}") from error
         height, width = pixels.shape[:2]
-        looks = [views.view(sample.key, k, height=height, width=width) for k in range(views.count)]
+        extent = Extent(height=height, width=width)
+        looks = [views.view(sample.key, k, extent=extent) for k in range(views.count)]
         rendered.append(torch.stack([render(pixels, look) for look in looks]))
     return torch.stack(rendered)
 

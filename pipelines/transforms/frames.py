@@ -13,8 +13,8 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
+from pipelines.transforms.errors import DecodeError
 from pipelines.transforms.image import decode_image
-from shards.errors import MaskloomError
 
 _NO_MATRIX = (0, 2, 3)
 """Values of FFmpeg's `colorspace` that name no matrix: RGB, unspecified, reserved."""
@@ -22,7 +22,7 @@ _HIGH_DEFINITION = 720
 _DEMUXERS = {"format_whitelist": "mov", "codec_whitelist": "h264,aac"}
 
 
-class VideoDecodeError(MaskloomError):
+class VideoDecodeError(DecodeError):
     """The bytes are not the frames or the clip that they should be."""
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as torchvision
 
-from pipelines.views import View
-from shards.errors import MaskloomError
+from pipelines.transforms.errors import DecodeError
+from pipelines.views import ColourFactors, View
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -28,7 +28,7 @@ _JPEG_START = b"\xff\xd8\xff"
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Pillow.DecompressionBombError)
 
 
-class ImageDecodeError(MaskloomError):
+class ImageDecodeError(DecodeError):
     """The bytes are not a whole picture of a supported kind."""
 
 
@@ -53,7 +53,7 @@ def decode_image(data: bytes) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def render(pixels: UInt8[np.ndarray, "height width 3"], view: View) -> UInt8[Tensor, "3 {view.size} {view.size}"]:
-    """Carry out a view: crop, resize with antialiased bicubic interpolation, mirror.
+    """Carry out a view: crop, resize with antialiased bicubic interpolation, change colours, mirror.
 
     The one function that teachers and streams share, so that a stored target and the pixels it belongs to agree. The
     result may share memory with `pixels` and need not be contiguous.
@@ -67,7 +67,20 @@ def render(pixels: UInt8[np.ndarray, "height width 3"], view: View) -> UInt8[Ten
     resized: Tensor = torchvision.resize_image(
         box.permute(2, 0, 1), [view.size, view.size], interpolation=InterpolationMode.BICUBIC, antialias=True
     )
+    if view.colours is not None:
+        resized = adjust_colours(resized, view.colours)
     return resized.flip(-1) if view.flip else resized
+
+
+def adjust_colours(pixels: UInt8[Tensor, "3 height width"], colours: ColourFactors) -> UInt8[Tensor, "3 height width"]:
+    """Change brightness, then contrast around the mean grey of the picture, then saturation, as torchvision does.
+
+    Every step rounds down to whole numbers and stays within 0..255.
+    """
+    brighter = torchvision.adjust_brightness_image(pixels, colours.brightness)
+    contrasted = torchvision.adjust_contrast_image(brighter, colours.contrast)
+    adjusted: Tensor = torchvision.adjust_saturation_image(contrasted, colours.saturation)
+    return adjusted
 
 
 def normalise(images: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float32
 
-from shards.errors import MaskloomError
+from pipelines.transforms.errors import DecodeError
 
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00(..)\{'descr': '<f4', 'fortran_order': False, 'shape': \(([0-9]{1,18}), ([0-9]{1,9})\), \} *\n",
@@ -15,7 +15,7 @@ _HEADER = re.compile(
 _BEFORE_TEXT = 10
 
 
-class PointsDecodeError(MaskloomError):
+class PointsDecodeError(DecodeError):
     """The bytes are not a whole point cloud as it is stored."""
 
 

@@ -20,8 +20,8 @@ from PIL import Image as Pillow
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_png
 
+from pipelines.transforms.errors import DecodeError
 from pipelines.views import View
-from shards.errors import MaskloomError
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 NPY_START = b"\x93NUMPY"
@@ -46,7 +46,7 @@ _NUMBER_KINDS = "biuf"
 _MAX_ITEM_BYTES = 8
 
 
-class RasterDecodeError(MaskloomError):
+class RasterDecodeError(DecodeError):
     """The bytes are not a whole raster of a supported kind."""
 
 

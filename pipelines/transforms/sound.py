@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from jaxtyping import Float, Float16
 
-from shards.errors import MaskloomError
+from pipelines.transforms.errors import DecodeError
 
 FULL_SCALE = 32768
 """A stored sample of 16 bits, divided by this, is in [-1, 1)."""
@@ -35,7 +35,7 @@ class SeekableBytes(io.BytesIO):
             return self.tell()
 
 
-class SoundDecodeError(MaskloomError):
+class SoundDecodeError(DecodeError):
     """The bytes are not a whole stored sound."""
 
 

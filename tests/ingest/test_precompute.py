@@ -16,7 +16,7 @@ from ingest.settings import SplitBy, Splits
 from ingest.teachers import build_teacher, new_teacher, teacher_names
 from pipelines.modalities import Image
 from pipelines.stream import Stream
-from pipelines.views import CenterCrop, RandomResizedCrop, ViewSet
+from pipelines.views import CenterCrop, Extent, RandomResizedCrop, ViewSet
 from shards.dataset import Dataset
 from shards.errors import DatasetError, MissingFieldError, MissingTargetError, SettingsError
 from shards.manifest import Manifest
@@ -83,7 +83,7 @@ def test_a_stored_target_belongs_to_exactly_the_pixels_that_are_trained_on(taugh
     images, stored = replayed(taught.parents[1], epochs=3)
     teacher = build_teacher(name, {"size": 32, "patch": 8})
     assert cosines(teacher.compute(images), stored).min() >= 0.999
-    flips = [CROPS.view(key, k, height=40, width=48).flip for key in map(str, range(50)) for k in range(3)]
+    flips = [CROPS.view(key, k, extent=Extent(height=40, width=48)).flip for key in map(str, range(50)) for k in range(3)]
     assert any(flips) and not all(flips)
 
 

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.views import CenterCrop, FreshViews, RandomResizedCrop, ViewSet
+from pipelines.views import CenterCrop, Extent, FreshViews, RandomResizedCrop, ViewSet
 from shards.errors import SettingsError
 
 CROP = RandomResizedCrop(size=224, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip_probability=0.5)
 SET = ViewSet(policy=CROP, count=4, seed=9)
 SIDE = st.integers(1, 5000)
+EXTENT = Extent(height=375, width=500)
 
 
 @given(SIDE, SIDE, st.text(max_size=20), st.integers(0, 100))
@@ -67,20 +68,20 @@ def test_the_centre_crop_is_the_largest_centred_square(height: int, width: int) 
 
 def test_fresh_views_differ_between_epochs_and_follow_the_seed_of_the_stream() -> None:
     fresh = FreshViews(policy=CROP)
-    chosen = [fresh.choose("a", epoch=epoch, seed=1, height=375, width=500) for epoch in range(5)]
+    chosen = [fresh.choose("a", epoch=epoch, seed=1, extent=EXTENT) for epoch in range(5)]
     assert [k for k, _ in chosen] == [0, 1, 2, 3, 4]
     assert len({view for _, view in chosen}) == 5
-    assert fresh.choose("a", epoch=0, seed=2, height=375, width=500)[1] != chosen[0][1]
+    assert fresh.choose("a", epoch=0, seed=2, extent=EXTENT)[1] != chosen[0][1]
 
 
 def test_a_stored_view_is_the_same_whatever_the_seed_of_the_stream() -> None:
     for seed in range(20):
-        k, view = SET.choose("a", epoch=7, seed=seed, height=375, width=500)
-        assert view == SET.view("a", k, height=375, width=500)
+        k, view = SET.choose("a", epoch=7, seed=seed, extent=EXTENT)
+        assert view == SET.view("a", k, extent=EXTENT)
 
 
 def test_all_stored_views_are_chosen_about_equally_often() -> None:
-    chosen = [SET.choose("a", epoch=epoch, seed=1, height=10, width=10)[0] for epoch in range(2000)]
+    chosen = [SET.choose("a", epoch=epoch, seed=1, extent=EXTENT)[0] for epoch in range(2000)]
     counts = np.bincount(chosen, minlength=4)
     assert counts.min() > 430
     assert counts.max() < 570
@@ -88,7 +89,7 @@ def test_all_stored_views_are_chosen_about_equally_often() -> None:
 
 def test_there_is_no_view_outside_the_set() -> None:
     with pytest.raises(IndexError, match=r"View 4 of sample 'a'.*0\.\.3"):
-        SET.view("a", 4, height=10, width=10)
+        SET.view("a", 4, extent=EXTENT)
 
 
 @pytest.mark.parametrize("policy", [CROP, CenterCrop(size=96)])

@@ -1,0 +1,56 @@
+"""Pictures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from pipelines.modalities import Image
+from pipelines.rendering.boxes import mapped, recorded_size, require_channels, require_fitting, require_recorded
+from pipelines.rendering.renderer import Facts, Payload
+from pipelines.transforms.image import decode_image, render
+from pipelines.views import Extent, View
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRenderer:
+    """Renders a stored picture as uint8 [3, size, size].
+
+    Raises:
+        SettingsError: The modality has another number of channels than 3.
+    """
+
+    modality: Image
+
+    def __post_init__(self) -> None:
+        require_channels(self.modality, 3)
+
+    @property
+    def field(self) -> str:
+        """The stored field."""
+        return self.modality.field
+
+    def extent(self, facts: Facts) -> Extent:
+        """See Renderer."""
+        height, width = recorded_size(facts, self.field)
+        return Extent(height=height, width=width)
+
+    def empty(self, rows: int) -> UInt8[Tensor, "{rows} 3 size size"]:
+        """See Renderer."""
+        # Decoded pictures keep their channels together; in the same layout they are copied in one piece. NumPy's zeros cost
+        # nothing: the system clears a page when it is first touched.
+        side = self.modality.size
+        return torch.from_numpy(np.zeros((rows, side, side, 3), np.uint8)).permute(0, 3, 1, 2)
+
+    def render(
+        self, data: Payload, facts: Facts, view: View, extent: Extent
+    ) -> tuple[UInt8[Tensor, "3 size size"], int]:
+        """See Renderer."""
+        assert isinstance(data, bytes), type(data)
+        require_fitting(self.modality, view)
+        pixels = decode_image(data)
+        size = pixels.shape[0], pixels.shape[1]
+        require_recorded(size, facts, self.field)
+        return render(pixels, mapped(view, extent, onto=size)), self.modality.num_tokens
