@@ -1,0 +1,1 @@
+"""Tokenizers: from texts to token ids."""
