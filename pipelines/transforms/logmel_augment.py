@@ -17,7 +17,7 @@ def add_noise(
     """
     levels = _per_sample(draws, purpose="noise level", like=features) * most
     noise = uniform_noise(draws, tuple(features.shape[1:]), purpose="noise", device=features.device)
-    return features + noise * levels[:, None, None]
+    return features + (noise * levels[:, None, None]).to(features.dtype)
 
 
 def roll_time(
@@ -55,9 +55,10 @@ def _in_span(length: int, draws: Draws, *, most: int, purpose: str, like: Tensor
     widths = (width_draws * (min(most, length) + 1)).long()
     firsts = (place_draws * (length - widths + 1)).long()
     places = torch.arange(length, device=like.device)[None]
-    return (places >= firsts[:, None]) & (places < (firsts + widths)[:, None])
+    is_inside: Tensor = (places >= firsts[:, None]) & (places < (firsts + widths)[:, None])
+    return is_inside
 
 
 def _per_sample(draws: Draws, *, purpose: str, like: Tensor) -> Float[Tensor, " batch"]:
     """Return one uniform number in [0, 1) for each sample."""
-    return torch.from_numpy(draws.uniforms(1, purpose=purpose)[:, 0]).to(like.device, like.dtype)
+    return torch.from_numpy(draws.uniforms(1, purpose=purpose)[:, 0]).to(like.device, torch.float32)
