@@ -1,13 +1,15 @@
 """Batch: what one optimiser step works on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from pipelines.damage import DamagedSample
 from pipelines.masking.plan import MaskPlan
+from pipelines.visits import Visits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,21 +18,26 @@ class Batch:
 
     Args:
         keys: Keys of the samples.
-        inputs: Decoded fields, all rendered with the same view: images as uint8 [batch, 3, size, size], not normalised,
-            rasters as float32 [batch, channels, size, size], ids as int64 [batch, channels, size, size].
-        plans: Visible and target tokens, by the field of the modality.
+        visits: Which samples these are, of which dataset, in which of its epochs, in which pack.
+        inputs: What the modalities render to, by their names, not normalised; see `pipelines.modalities`. A sample that
+            lacks a modality has a row that says nothing.
+        lengths: For modalities whose samples differ in length or may be absent, how many tokens each sample really has,
+            int64 [batch], 0 for an absent one. A modality that is not named has all of its tokens in every sample.
+        plans: Visible and target tokens, by the name of the modality.
         stored: Stored targets of exactly the views shown in `inputs`, by name, in the dtype they are stored in.
-        labels: Class of each sample, -1 where it has none; None when the dataset has no labels.
-        epoch: Epoch the batch belongs to, from 0.
-        step: Step inside the epoch, from 0.
+        labels: Class of each sample, -1 where it has none; None when no dataset has labels.
+        damage: Samples that were wanted and could not be used; others stand in their places.
+        step: Global batches before this one.
     """
 
     keys: tuple[str, ...]
+    visits: Visits
     inputs: Mapping[str, Shaped[Tensor, "batch ..."]]
+    lengths: Mapping[str, Int[Tensor, " batch"]]
     plans: Mapping[str, MaskPlan]
     stored: Mapping[str, Shaped[Tensor, "batch ..."]]
     labels: Int[Tensor, " batch"] | None
-    epoch: int
+    damage: tuple[DamagedSample, ...]
     step: int
 
     def __len__(self) -> int:
@@ -38,24 +45,24 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on `device`; the copy is asynchronous if the batch is in page-locked memory."""
-        return Batch(
-            keys=self.keys,
-            inputs={name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()},
-            plans={name: plan.to(device) for name, plan in self.plans.items()},
-            stored={name: tensor.to(device, non_blocking=True) for name, tensor in self.stored.items()},
-            labels=None if self.labels is None else self.labels.to(device, non_blocking=True),
-            epoch=self.epoch,
-            step=self.step,
-        )
+        return self.changed(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory."""
-        return Batch(
-            keys=self.keys,
-            inputs={name: tensor.pin_memory() for name, tensor in self.inputs.items()},
-            plans={name: plan.pin_memory() for name, plan in self.plans.items()},
-            stored={name: tensor.pin_memory() for name, tensor in self.stored.items()},
-            labels=None if self.labels is None else self.labels.pin_memory(),
-            epoch=self.epoch,
-            step=self.step,
+        return self.changed(Tensor.pin_memory)
+
+    def rows(self, rows: slice) -> "Batch":
+        """Return some of the samples."""
+        part = replace(self, keys=self.keys[rows], visits=self.visits.at(rows))
+        return part.changed(lambda tensor: tensor[rows])
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with every tensor changed."""
+        return replace(
+            self,
+            inputs={name: change(tensor) for name, tensor in self.inputs.items()},
+            lengths={name: change(tensor) for name, tensor in self.lengths.items()},
+            plans={name: plan.changed(change) for name, plan in self.plans.items()},
+            stored={name: change(tensor) for name, tensor in self.stored.items()},
+            labels=None if self.labels is None else change(self.labels),
         )

@@ -1,21 +1,23 @@
-"""One decoded sample, before it is rendered into a batch."""
+"""One sample on its way into a batch: read, with the views by which it is going to be rendered."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy.typing as npt
-
-from pipelines.views import View
+from pipelines.views import Extent, View
+from shards.sample import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """The key of a sample, its decoded fields, and the view of it that is to be rendered.
+    """A sample and how it is looked at.
 
-    `arrays` maps a field to what its codec decodes to: `image` to uint8 [height, width, 3].
+    Args:
+        key: Its key.
+        sample: What was read of it; None where nothing has to be decoded.
+        numbers: For every look, the number of its view.
+        views: For every look, the view, and the extent that it was chosen for; empty where nothing has to be decoded.
     """
 
     key: str
-    arrays: Mapping[str, npt.NDArray[Any]]
-    view: View
+    sample: Sample | None
+    numbers: tuple[int, ...]
+    views: tuple[tuple[Extent, View], ...]

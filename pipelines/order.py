@@ -1,51 +1,182 @@
-"""The order of samples in an epoch: a pure function of (seed, epoch, step), O(batch) whatever the size of the dataset.
+"""The order of samples: a pure function of (seed, position), O(samples asked for) whatever the size of the dataset.
 
-Sample ids run from 0 to N-1. Ids [64b, 64b+64) are the full block b and lie side by side on disk; what is left at the
-end, fewer than 64 ids, is the stub. One keyed permutation of all full blocks is dealt out to L lanes. Inside a lane,
-groups of 64 blocks are shuffled sample by sample. Each global batch takes the same number of samples from every lane,
-so a lane touches few blocks at a time and leaves them for good when it has passed through a group.
+A dataset is gone through again and again: position p belongs to epoch p // N, and every epoch visits each of the N samples
+exactly once. Sample ids run from 0 to N-1. Ids [64b, 64b+64) are the full block b and lie side by side on disk; what is
+left at the end, fewer than 64 ids, is the stub. One keyed permutation of all full blocks is dealt out to L lanes, the
+same number of blocks to each. Inside a lane, groups of blocks are shuffled sample by sample. Successive positions go round
+the lanes, so a batch takes as many samples from every lane (or one more), and a lane touches few blocks at a time and
+leaves them for good when it has passed through a group.
 
-What the lanes cannot fill whole batches with, and the stub, is shuffled on its own and makes the last batches of the
-epoch; the very last one is filled up to size with samples of the same epoch. So every id comes at least once an epoch,
-and the batches do not depend on how many processes or workers share them.
+The blocks that could not be dealt evenly, and the stub, are shuffled on their own and end the epoch. Batches are runs of
+positions: they do not depend on how many processes or workers share them, and one that reaches beyond the end of an epoch
+begins the next. Nothing is repeated, left out or filled up.
 """
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.permutation import Int64s, permute
 from pipelines.randomness import GOLDEN_GAMMA, UInt64s, hash_key, mix64
 from shards.errors import SettingsError
 from shards.schema import BLOCK
 
-ORDER_VERSION = 1
-"""Changes whenever the same (seed, epoch, step) would give other samples."""
+ORDER_VERSION = 2
+"""Changes whenever the same (seed, position) would give other samples."""
 
-IDS_AHEAD = 16_384
-"""Ids computed together for small batches, where calling numpy would cost more than the arithmetic."""
-
-MAX_LANES = 64
-GROUP_BLOCKS = 64
-GROUP = GROUP_BLOCKS * BLOCK
-"""Samples that are shuffled together inside a lane."""
+POSITIONS_AHEAD = 16_384
+"""Positions computed together: for a small batch, calling numpy would cost more than the arithmetic."""
 
 _MIN_BLOCKS_PER_LANE = 8
 
 
-def lanes_for(global_batch: int, num_blocks: int) -> int:
-    """Return the number of lanes: the largest divisor of the batch up to 64 that leaves each lane about 8 blocks."""
-    most = min(MAX_LANES, max(1, num_blocks // _MIN_BLOCKS_PER_LANE))
-    return max(lanes for lanes in range(1, most + 1) if global_batch % lanes == 0)
+@dataclass(frozen=True, kw_only=True)
+class Shuffle:
+    """How widely samples are shuffled, which is also how much is read at the same time.
+
+    While an epoch passes, every lane has a group of blocks in use: `lanes` * `group_blocks` * 64 samples over all ranks.
+    Narrower groups need less room in the cache of a remote dataset, wider ones mix better.
+
+    Args:
+        lanes: Most lanes that blocks are dealt out to; small datasets have fewer, so that a lane has about 8 blocks. A
+            number that the batch and the number of nodes divide gives each node lanes of its own.
+        group_blocks: Blocks that are shuffled together, sample by sample, inside a lane.
+
+    Raises:
+        SettingsError: There would be no lane, or nothing in a group.
+    """
+
+    lanes: int = 128
+    group_blocks: int = 32
+
+    def __post_init__(self) -> None:
+        if self.lanes < 1 or self.group_blocks < 1:
+            raise SettingsError(
+                f"A shuffle of {self.lanes} lanes in groups of {self.group_blocks} blocks was asked for; "
+                "both have to be at least 1."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOrder:
+    """The order in which `num_samples` samples are visited, epoch after epoch.
+
+    Raises:
+        SettingsError: There are no samples.
+    """
+
+    num_samples: int
+    seed: int
+    shuffle: Shuffle = Shuffle()
+
+    def __post_init__(self) -> None:
+        if self.num_samples < 1:
+            raise SettingsError("An order was asked for a dataset without samples; ingest something first.")
+
+    @cached_property
+    def num_lanes(self) -> int:
+        """Lanes that the blocks are dealt out to."""
+        return min(self.shuffle.lanes, max(1, self._num_blocks // _MIN_BLOCKS_PER_LANE))
+
+    def ids(self, first: int, count: int) -> Int64s:
+        """Return the ids at the positions `first` .. `first + count - 1`: int64 [count].
+
+        Raises:
+            IndexError: A position is negative.
+        """
+        if first < 0 or count < 0:
+            raise IndexError(f"{count} samples from position {first} on were asked for; neither can be negative.")
+        parts, position = [np.empty(0, np.int64)], first
+        while position < first + count:
+            epoch, place = divmod(position, self.num_samples)
+            chunk, start = divmod(place, POSITIONS_AHEAD)
+            part = _chunk(self, epoch, chunk)[start : start + first + count - position]
+            parts.append(part)
+            position += len(part)
+        return np.concatenate(parts)
+
+    def epochs(self, first: int, count: int) -> Int64s:
+        """Return the epochs of the positions `first` .. `first + count - 1`: int64 [count]."""
+        return np.arange(first, first + count, dtype=np.int64) // self.num_samples
+
+    def lane_shares(self, first: int, count: int) -> npt.NDArray[np.float64]:
+        """Return, for the same positions, where in [0, 1) their lanes stand among all lanes.
+
+        Sorted by it, equal parts of a batch are what the ranks read, so that a rank keeps its lanes and their blocks. The
+        samples that end an epoch have no lane and are spread evenly.
+        """
+        places = np.arange(first, first + count, dtype=np.int64) % self.num_samples
+        beyond = places - self._num_dealt
+        in_lanes = places % self.num_lanes / self.num_lanes
+        return np.where(beyond < 0, in_lanes, beyond / max(1, self.num_samples - self._num_dealt))
+
+    def places(self, epoch: int, places: Int64s) -> Int64s:
+        """Return the ids at `places`, each in 0 .. num_samples - 1, of an epoch."""
+        ids = np.empty_like(places)
+        is_dealt = places < self._num_dealt
+        ids[is_dealt] = self._dealt(epoch, places[is_dealt])
+        ids[~is_dealt] = self._left_over(epoch, places[~is_dealt] - self._num_dealt)
+        return ids
+
+    @property
+    def _num_blocks(self) -> int:
+        return self.num_samples // BLOCK
+
+    @property
+    def _blocks_per_lane(self) -> int:
+        return self._num_blocks // self.num_lanes
+
+    @property
+    def _num_dealt(self) -> int:
+        """Samples in blocks that are dealt out to lanes."""
+        return self._blocks_per_lane * self.num_lanes * BLOCK
+
+    def _dealt(self, epoch: int, places: Int64s) -> Int64s:
+        positions, lanes = np.divmod(places, self.num_lanes)
+        group = self.shuffle.group_blocks * BLOCK
+        groups, within = np.divmod(positions, group)
+        sizes = np.minimum(group, self._blocks_per_lane * BLOCK - groups * group)
+        shuffled = permute(within, size=sizes, key=self._group_keys(epoch, lanes, groups))
+        ranks = (groups * self.shuffle.group_blocks + shuffled // BLOCK) * self.num_lanes + lanes
+        return self._blocks(epoch, ranks) * BLOCK + shuffled % BLOCK
+
+    def _left_over(self, epoch: int, places: Int64s) -> Int64s:
+        """Return the ids at `places` of what ends the epoch: the blocks that are not dealt, and the stub."""
+        size = self.num_samples - self._num_dealt
+        shuffled = permute(places, size=size, key=hash_key(self.seed, epoch, "left over"))
+        ids = self._num_dealt + shuffled
+        in_block = ids < self._num_blocks * BLOCK
+        ids[in_block] = self._blocks(epoch, ids[in_block] // BLOCK) * BLOCK + ids[in_block] % BLOCK
+        return ids
+
+    def _blocks(self, epoch: int, ranks: Int64s) -> Int64s:
+        """Return the blocks at `ranks` of the permutation of all blocks."""
+        return permute(ranks, size=self._num_blocks, key=hash_key(self.seed, epoch, "blocks"))
+
+    def _group_keys(self, epoch: int, lanes: Int64s, groups: Int64s) -> UInt64s:
+        """Hash seed, epoch, lane and group together, for many lanes at once."""
+        start = np.array([hash_key(self.seed, epoch, "group")], dtype=np.uint64)
+        by_lane = mix64(start + GOLDEN_GAMMA * lanes.astype(np.uint64))
+        return mix64(by_lane + GOLDEN_GAMMA * groups.astype(np.uint64))
+
+
+@lru_cache(maxsize=64)
+def _chunk(order: SampleOrder, epoch: int, chunk: int) -> Int64s:
+    """Return the ids of a run of places of an epoch: `POSITIONS_AHEAD` of them, fewer at its end."""
+    first = chunk * POSITIONS_AHEAD
+    return order.places(epoch, np.arange(first, min(first + POSITIONS_AHEAD, order.num_samples)))
 
 
 def rank_slice(global_batch: int, *, rank: int, world_size: int) -> slice:
     """Return the part of a global batch that belongs to `rank`: equal parts, in order, so that a rank keeps its lanes.
 
     Raises:
-        SettingsError: The batch cannot be divided evenly, or there is no such rank.
+        SettingsError: The batch is empty, cannot be divided evenly, or there is no such rank.
     """
+    if global_batch < 1:
+        raise SettingsError(f"A global batch of {global_batch} was asked for; it has to be at least 1.")
     if not 0 <= rank < world_size:
         raise SettingsError(f"Rank {rank} was asked for, but ranks run from 0 to {world_size - 1}.")
     if global_batch % world_size:
@@ -57,152 +188,3 @@ def rank_slice(global_batch: int, *, rank: int, world_size: int) -> slice:
         )
     share = global_batch // world_size
     return slice(rank * share, (rank + 1) * share)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochOrder:
-    """The order of `num_samples` samples in global batches of `global_batch`.
-
-    Raises:
-        SettingsError: There are no samples, or the batch is empty.
-    """
-
-    num_samples: int
-    global_batch: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        if self.num_samples < 1:
-            raise SettingsError("An order was asked for a dataset without samples; ingest something first.")
-        if self.global_batch < 1:
-            raise SettingsError(f"A global batch of {self.global_batch} was asked for; it has to be at least 1.")
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Global batches in an epoch: num_samples / global_batch, rounded up."""
-        return -(-self.num_samples // self.global_batch)
-
-    def batch(self, epoch: int, step: int) -> Int64s:
-        """Return the ids of global batch `step` of `epoch`: int64 [global_batch], lane by lane.
-
-        Ids of one batch are distinct unless the dataset is smaller than the batch.
-
-        Raises:
-            IndexError: The epoch is negative or the step is not in 0 .. steps_per_epoch-1.
-        """
-        if epoch < 0 or not 0 <= step < self.steps_per_epoch:
-            raise IndexError(f"Epoch {epoch}, step {step}: an epoch has steps 0..{self.steps_per_epoch - 1}.")
-        if step < self._lane_steps:
-            return self._lane_batch(epoch, step)
-        return self._last_batches(epoch, step - self._lane_steps)
-
-    @cached_property
-    def num_lanes(self) -> int:
-        """Lanes that the blocks are dealt out to."""
-        return lanes_for(self.global_batch, self._num_blocks)
-
-    @property
-    def _num_blocks(self) -> int:
-        return self.num_samples // BLOCK
-
-    @property
-    def _per_lane(self) -> int:
-        return self.global_batch // self.num_lanes
-
-    @property
-    def _lane_steps(self) -> int:
-        """Global batches that every lane can contribute to."""
-        return self._num_blocks // self.num_lanes * BLOCK // self._per_lane
-
-    def _lane_batch(self, epoch: int, step: int) -> Int64s:
-        ahead = max(1, IDS_AHEAD // self.global_batch)
-        batches: Int64s = _lane_batches(self, epoch, step // ahead * ahead, ahead)
-        batch: Int64s = batches[step % ahead].copy()
-        return batch
-
-    def lane_batches(self, epoch: int, steps: Int64s) -> Int64s:
-        """Return the ids of the batches `steps`, which all lanes can contribute to: int64 [steps, global_batch]."""
-        steps = steps[steps < self._lane_steps]
-        lanes = np.repeat(np.arange(self.num_lanes), self._per_lane)
-        places = np.tile(np.arange(self._per_lane), self.num_lanes)
-        positions = steps[:, None] * self._per_lane + places
-        return self._lane_ids(epoch, np.tile(lanes, len(steps)), positions.ravel()).reshape(len(steps), -1)
-
-    def _lane_ids(self, epoch: int, lanes: Int64s, positions: Int64s) -> Int64s:
-        """Return the ids at `positions` of `lanes`."""
-        blocks_in_lane = self._num_blocks // self.num_lanes + (lanes < self._num_blocks % self.num_lanes)
-        groups, places = np.divmod(positions, GROUP)
-        sizes = np.minimum(GROUP, blocks_in_lane * BLOCK - groups * GROUP)
-        shuffled = permute(places, size=sizes, key=self._group_keys(epoch, lanes, groups))
-        dealt = (groups * GROUP_BLOCKS + shuffled // BLOCK) * self.num_lanes + lanes
-        blocks = permute(dealt, size=self._num_blocks, key=hash_key(self.seed, epoch, "blocks"))
-        return blocks * BLOCK + shuffled % BLOCK
-
-    def _group_keys(self, epoch: int, lanes: Int64s, groups: Int64s) -> UInt64s:
-        """Hash seed, epoch, lane and group together, for many lanes at once."""
-        start = np.array([hash_key(self.seed, epoch, "group")], dtype=np.uint64)
-        by_lane = mix64(start + GOLDEN_GAMMA * lanes.astype(np.uint64))
-        return mix64(by_lane + GOLDEN_GAMMA * groups.astype(np.uint64))
-
-    def _last_batches(self, epoch: int, step: int) -> Int64s:
-        """Return the ids of the `step`-th batch after the lanes have run out of whole batches."""
-        num_left = self.num_samples - self._lane_steps * self.global_batch
-        places = np.arange(step * self.global_batch, min((step + 1) * self.global_batch, num_left))
-        shuffled = permute(places, size=num_left, key=hash_key(self.seed, epoch, "remainder"))
-        return self._filled_up(epoch, self._remainder_ids(epoch, shuffled))
-
-    def _remainder_ids(self, epoch: int, places: Int64s) -> Int64s:
-        """Return the ids at `places` of the remainder: the ends of the lanes one after the other, then the stub."""
-        in_blocks = self._num_blocks * BLOCK
-        in_lanes = in_blocks - self._lane_steps * self.global_batch
-        ids = in_blocks + places - in_lanes
-        is_lane_end = places < in_lanes
-        ids[is_lane_end] = self._lane_ids(epoch, *self._lane_ends(places[is_lane_end]))
-        return ids
-
-    def _lane_ends(self, places: Int64s) -> tuple[Int64s, Int64s]:
-        """Return the lane, and the position in it, of each of `places` in the ends of the lanes."""
-        used = self._lane_steps * self._per_lane
-        shortest, num_longer = divmod(self._num_blocks, self.num_lanes)
-        left = shortest * BLOCK - used
-        in_longer = num_longer * (left + BLOCK)
-        longer, after_longer = np.divmod(places, left + BLOCK)
-        # Shorter lanes may have nothing left; then every place is in a longer one and the divisor does not matter.
-        shorter, after_shorter = np.divmod(places - in_longer, max(left, 1))
-        is_longer = places < in_longer
-        lanes = np.where(is_longer, longer, num_longer + shorter)
-        return lanes, used + np.where(is_longer, after_longer, after_shorter)
-
-    def _filled_up(self, epoch: int, ids: Int64s) -> Int64s:
-        """Return `ids` filled up to a whole batch by keyed draws; no id comes twice if there are enough."""
-        missing = self.global_batch - len(ids)
-        if missing == 0:
-            return ids
-        candidates = np.arange(self.global_batch) % self.num_samples
-        drawn = permute(candidates, size=self.num_samples, key=hash_key(self.seed, epoch, "fill"))
-        fresh = drawn[~np.isin(drawn, ids)] if self.num_samples >= self.global_batch else drawn
-        return np.concatenate([ids, fresh[:missing]])
-
-
-@lru_cache(maxsize=4)
-def _lane_batches(order: EpochOrder, epoch: int, first: int, count: int) -> Int64s:
-    """Return the ids of `count` batches from step `first` on that come out of the lanes: [count, global_batch]."""
-    return order.lane_batches(epoch, np.arange(first, first + count))
-
-
-@dataclass(frozen=True, kw_only=True)
-class SequentialOrder:
-    """Every sample once, in the order of ids; the last batch holds what is left."""
-
-    num_samples: int
-    batch_size: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in an epoch: num_samples / batch_size, rounded up."""
-        return -(-self.num_samples // self.batch_size)
-
-    def batch(self, epoch: int, step: int) -> Int64s:
-        """Return the ids of batch `step`, the same in every epoch: int64 [batch_size] or fewer."""
-        start = step * self.batch_size
-        return np.arange(start, min(start + self.batch_size, self.num_samples))

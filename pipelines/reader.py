@@ -1,227 +1,233 @@
-"""BatchReader: from sample ids to a batch."""
+"""BatchReader: from visits to a batch."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
 from pipelines.batch import Batch
-from pipelines.example import Example
-from pipelines.masking.plan import Masking, MaskPlan
-from pipelines.modalities import Image, Modality
-from pipelines.transforms.image import ImageDecodeError, decode_image, render
-from pipelines.transforms.raster import RasterDecodeError, decode_raster, render_raster
-from pipelines.views import View, ViewSet, ViewSource, is_aligned
-from shards.dataset import Dataset, Ids
-from shards.errors import CorruptShardError, MissingFieldError, SettingsError, did_you_mean
-from shards.sample import Sample
+from pipelines.component import Component, ComponentReader
+from pipelines.damage import DamagePolicy
+from pipelines.filling import Filling
+from pipelines.masking.plan import JointMasking, MaskContext, Masking, MaskPlan
+from pipelines.masking.separate import Separate
+from pipelines.modalities import LogMel, Modality, Text, Tokens, Waveform
+from pipelines.randomness import Draws
+from pipelines.rows import allocate
+from pipelines.views import ViewSet, ViewSource
+from pipelines.visits import Visits
+from shards.errors import MissingFieldError, MissingTargetError, SettingsError, did_you_mean
 from shards.target_table import TargetTable
+
+Maskings = Mapping[str, Masking] | JointMasking
+"""The masking of each modality by its name, or one for several together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchReader:
     """Reads, decodes, renders and masks the samples of one batch; holds no state, so any process may read any batch.
 
-    All modalities of a sample are rendered with one view, decided by the size of the first image, or of the first modality
-    if none is an image. The others show the same scene edge to edge, with as many pixels as they have.
+    Args:
+        components: The datasets that visits refer to.
+        modalities: What is rendered; all modalities of a look share a view.
+        looks: The views of each look.
+        masking: Who is visible and who is predicted; a modality without a masking gets no plan.
+        damage: What becomes of damaged samples.
+        seed: Decides views and masks.
+
+    Raises:
+        SettingsError: The parts do not fit together.
+        MissingFieldError: A dataset does not hold the field of a modality.
+        MissingTargetError: A dataset does not hold a stored target that another one holds, or that a modality reads.
     """
 
-    dataset: Dataset
+    components: tuple[Component, ...]
     modalities: tuple[Modality, ...]
-    views: ViewSource
-    masking: Mapping[str, Masking]
-    stored: Mapping[str, TargetTable]
+    looks: tuple[ViewSource, ...]
+    masking: Maskings
+    damage: DamagePolicy
     seed: int
 
     def __post_init__(self) -> None:
-        fields = [modality.field for modality in self.modalities]
-        _require_distinct(fields)
+        _require_distinct([modality.name for modality in self.modalities])
+        _require_known_maskings(self.masking, self.modalities)
         for modality in self.modalities:
-            _require_held(self.dataset, modality)
-            _require_size(modality, self.views.size)
-        for field in self.masking:
-            if field not in fields:
-                raise SettingsError(
-                    f"There is a masking for '{field}', but the modalities are {', '.join(fields) or 'none'}."
-                    f"{did_you_mean(field, fields)}"
-                )
-        for name, table in self.stored.items():
-            _require_replayed(name, table, self.views)
+            _require_look(modality, self.looks)
+            _require_held(modality, self.components)
+        _require_same_stored(self.components)
+        # Whatever does not fit is refused now, not by the first batch.
+        assert self.look_of_stored is not None
+        assert self.blank_rows is not None
 
-    def read(self, ids: Ids, *, epoch: int, step: int) -> Batch:
-        """Return the batch of the samples `ids`.
-
-        Raises:
-            CorruptShardError: Stored bytes are damaged, are not a picture, or differ in shape; names dataset and key.
-            MissingFieldError: A sample lacks a field that the batch needs.
-            SettingsError: A raster has another number of channels than its modality.
-        """
-        samples = self.dataset.read(ids, [modality.field for modality in self.modalities])
-        keys = tuple(sample.key for sample in samples)
-        # All views are chosen before the first picture is decoded: between two pictures the same code would run from
-        # cold caches, and take five times as long.
-        chosen = [self._choose(sample, epoch) for sample in samples]
-        numbers = np.array([k for k, _ in chosen], dtype=np.int64)
-        return Batch(
-            keys=keys,
-            inputs=self._render(map(self._decode, samples, [view for _, view in chosen]), len(samples)),
-            plans=self._plans(keys, epoch),
-            stored={name: _tensor(table.read(ids, numbers)) for name, table in self.stored.items()},
-            labels=self._labels(ids),
-            epoch=epoch,
-            step=step,
+    @cached_property
+    def readers(self) -> tuple[ComponentReader, ...]:
+        """What reads each of the datasets."""
+        return tuple(
+            ComponentReader(component, self.modalities, self.looks, self.seed) for component in self.components
         )
 
     @cached_property
-    def _leader(self) -> Modality:
-        """The modality in whose pixels views are counted."""
-        return next((modality for modality in self.modalities if isinstance(modality, Image)), self.modalities[0])
+    def look_of_stored(self) -> Mapping[str, int]:
+        """For each stored target, the look whose views it was computed on."""
+        return {name: self._look_of(name, table) for name, table in self.components[0].stored.items()}
 
-    def _choose(self, sample: Sample, epoch: int) -> tuple[int, View]:
-        """Choose the view of a sample, and return its number and the view."""
-        sizes = {modality.field: self._recorded_size(sample, modality.field) for modality in self.modalities}
-        height, width = sizes[self._leader.field]
-        if not all(is_aligned(size, (height, width)) for size in sizes.values()):
-            raise CorruptShardError(
-                f"The pictures of sample '{sample.key}' of {self.dataset.root} share a view, but differ in shape: "
-                f"{', '.join(f'{field} {size}' for field, size in sizes.items())}."
-            )
-        return self.views.choose(sample.key, epoch=epoch, seed=self.seed, height=height, width=width)
+    @cached_property
+    def blank_rows(self) -> Mapping[str, Shaped[Tensor, "1 ..."]]:
+        """What a sample without a modality shows of it, by the name of the modality."""
+        renderers = {name: found for reader in self.readers for name, found in reader.renderers.items()}
+        return {name: renderer.empty(1) for name, renderer in renderers.items()}
 
-    def _recorded_size(self, sample: Sample, field: str) -> tuple[int, int]:
-        if field not in sample.fields:
-            raise MissingFieldError(
-                f"Sample '{sample.key}' of {self.dataset.root} has no '{field}'; every sample of a stream needs one."
-            )
-        return sample.facts[f"{field}.height"], sample.facts[f"{field}.width"]
+    @cached_property
+    def has_labels(self) -> bool:
+        """Whether any of the datasets has labels."""
+        return any("label" in component.dataset.manifest.fields for component in self.components)
 
-    def _decode(self, sample: Sample, view: View) -> Example:
-        arrays = {modality.field: self._values(sample, modality) for modality in self.modalities}
-        return Example(key=sample.key, arrays=arrays, view=view)
-
-    def _values(self, sample: Sample, modality: Modality) -> npt.NDArray[np.generic]:
-        field, data = modality.field, sample.fields[modality.field]
-        try:
-            values = decode_image(data) if isinstance(modality, Image) else decode_raster(data)
-        except (ImageDecodeError, RasterDecodeError) as error:
-            raise CorruptShardError(
-                f"The '{field}' of sample '{sample.key}' of {self.dataset.root} cannot be used. {error} "
-                f"Ingest the dataset again without this sample; `maskloom verify {self.dataset.root}` checks the rest."
-            ) from error
-        if values.shape[:2] != self._recorded_size(sample, field):
-            raise CorruptShardError(
-                f"The '{field}' of sample '{sample.key}' of {self.dataset.root} has {values.shape[:2]} pixels, but "
-                f"{self._recorded_size(sample, field)} were recorded. Run `maskloom verify {self.dataset.root}`."
-            )
-        if values.shape[2] != modality.channels:
-            raise SettingsError(
-                f"The modality '{field}' takes {modality.channels} channels, but the '{field}' of sample '{sample.key}' of "
-                f"{self.dataset.root} has {values.shape[2]}; give the modality as many."
-            )
-        return values
-
-    def _render(self, examples: Iterator[Example], num_samples: int) -> dict[str, Tensor]:
-        """Carry out the views of all examples, one decoded sample at a time."""
-        inputs = {modality.field: _empty_rows(num_samples, modality) for modality in self.modalities}
-        for row, example in enumerate(examples):
-            whole = _size(example.arrays[self._leader.field])
-            for modality in self.modalities:
-                values = example.arrays[modality.field]
-                inputs[modality.field][row] = _rendered(values, modality, example.view, whole=whole)
-        return inputs
-
-    def _plans(self, keys: Sequence[str], epoch: int) -> dict[str, MaskPlan]:
-        return {
-            modality.field: self.masking[modality.field].plan(keys, modality=modality, seed=self.seed, epoch=epoch)
+    @cached_property
+    def varying(self) -> frozenset[str]:
+        """Names of the modalities of which samples may have fewer tokens than there is room for, or none."""
+        return frozenset(
+            modality.name
             for modality in self.modalities
-            if modality.field in self.masking
+            if not isinstance(modality, Tokens)
+            and (
+                isinstance(modality, LogMel | Waveform | Text)
+                or any(
+                    component.dataset.num_with(modality.field) < component.dataset.num_samples
+                    for component in self.components
+                )
+            )
+        )
+
+    def allocate(self, rows: int) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Return memory for the inputs, the lengths and the stored targets of a batch."""
+        inputs = {name: allocate(blank, rows) for name, blank in self.blank_rows.items()}
+        lengths = {name: torch.zeros(rows, dtype=torch.int64) for name in sorted(self.varying)}
+        stored = {
+            name: allocate(torch.empty((1, *table.spec.shape), dtype=getattr(torch, table.spec.dtype)), rows)
+            for name, table in self.components[0].stored.items()
         }
+        return inputs, lengths, stored
 
-    def _labels(self, ids: Ids) -> Tensor | None:
-        if "label" not in self.dataset.manifest.fields:
-            return None
-        return torch.from_numpy(self.dataset.column(ids, "label").astype(np.int64))
+    def read(self, visits: Visits, *, step: int) -> Batch:
+        """Return the batch of some visits.
+
+        Raises:
+            CorruptShardError: Stored bytes are damaged and are not to be replaced; names dataset and key.
+            MissingFieldError: A sample has none of the modalities.
+            SettingsError: What is stored does not fit its modality.
+        """
+        filled = Filling(self, visits, step=step).fill()
+        tokens = [modality for modality in self.modalities if isinstance(modality, Tokens)]
+        inputs = filled.inputs | {modality.name: _as_ids(filled.stored[modality.stored]) for modality in tokens}
+        context = MaskContext(
+            draws=Draws.of(filled.keys, epochs=visits.epochs.tolist(), seed=self.seed),
+            inputs=inputs,
+            stored=filled.stored,
+            lengths=filled.lengths,
+        )
+        return Batch(
+            keys=tuple(filled.keys),
+            visits=filled.visits,
+            inputs=inputs,
+            lengths=filled.lengths,
+            plans=self._plans(context),
+            stored=filled.stored,
+            labels=torch.from_numpy(filled.labels) if self.has_labels else None,
+            damage=tuple(filled.damage),
+            step=step,
+        )
+
+    def _plans(self, context: MaskContext) -> dict[str, MaskPlan]:
+        if not isinstance(self.masking, Mapping):
+            return self.masking.plan_jointly(context, modalities=self.modalities)
+        masked = [modality for modality in self.modalities if modality.name in self.masking]
+        return Separate(maskings=self.masking).plan_jointly(context, modalities=masked)
+
+    def _look_of(self, name: str, table: TargetTable) -> int:
+        """Return the look that replays the views of a stored target."""
+        recorded = ViewSet.from_json(table.spec.views)
+        for look, views in enumerate(self.looks):
+            if views == recorded:
+                return look
+        raise SettingsError(
+            f"The stored target '{name}' was computed on {recorded}, but the stream looks at "
+            f"{', '.join(map(str, self.looks))}. A stored target belongs to its own views: give the stream "
+            "ViewSet.from_json(table.spec.views)."
+        )
 
 
-def _rendered(
-    values: npt.NDArray[np.generic], modality: Modality, view: View, *, whole: tuple[int, int]
-) -> Shaped[Tensor, "channels side side"]:
-    """Carry out a view that counts in the pixels of a picture of the size `whole`."""
-    if isinstance(modality, Image):
-        return render(values, view if _size(values) == whole else _mapped(view, whole, onto=_size(values)))
-    return render_raster(values, view, height=whole[0], width=whole[1])
+def _as_ids(rows: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "batch tokens"]:
+    """Return stored token ids as int64, the places of the grid in one row."""
+    return rows.flatten(1).long()
 
 
-def _size(values: npt.NDArray[np.generic]) -> tuple[int, int]:
-    height, width = values.shape[:2]
-    return height, width
-
-
-def _mapped(view: View, whole: tuple[int, int], *, onto: tuple[int, int]) -> View:
-    """Return a view of a picture as that of one of another size, to the nearest pixel."""
-    top, height = _span(view.top, view.height, whole=whole[0], onto=onto[0])
-    left, width = _span(view.left, view.width, whole=whole[1], onto=onto[1])
-    return replace(view, top=top, left=left, height=height, width=width)
-
-
-def _span(start: int, length: int, *, whole: int, onto: int) -> tuple[int, int]:
-    """Return start and length of a span in a line of `onto` instead of `whole` pixels; at least one is left."""
-    first = min(round(start * onto / whole), onto - 1)
-    last = round((start + length) * onto / whole)
-    return first, max(last - first, 1)
-
-
-def _empty_rows(num_samples: int, modality: Modality) -> Shaped[Tensor, "batch channels side side"]:
-    shape = (num_samples, modality.channels, modality.size, modality.size)
-    if isinstance(modality, Image):
-        # Decoded pictures keep their channels together; in the same layout they are copied in one piece.
-        return torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
-    return torch.empty(shape, dtype=torch.int64 if modality.is_ids else torch.float32)
-
-
-def _tensor(rows: npt.NDArray[np.generic]) -> Shaped[Tensor, "batch ..."]:
-    return torch.from_numpy(np.require(rows, requirements=["C", "W"]))
-
-
-def _require_distinct(fields: Sequence[str]) -> None:
-    if not fields:
+def _require_distinct(names: Sequence[str]) -> None:
+    if not names:
         raise SettingsError("A stream needs at least one modality; none was given.")
-    for field in fields:
-        if fields.count(field) > 1:
-            raise SettingsError(f"Several modalities read the field '{field}'; each has to read its own.")
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingsError(f"Several modalities have the name '{name}'; give each a name of its own.")
 
 
-def _require_held(dataset: Dataset, modality: Modality) -> None:
-    held, field = dataset.manifest.kinds, modality.field
-    if field not in held:
+def _require_known_maskings(masking: Maskings, modalities: Sequence[Modality]) -> None:
+    names = [modality.name for modality in modalities]
+    for name in masking if isinstance(masking, Mapping) else ():
+        if name not in names:
+            raise SettingsError(
+                f"There is a masking for '{name}', but the modalities are {', '.join(names)}.{did_you_mean(name, names)}"
+            )
+
+
+def _require_look(modality: Modality, looks: Sequence[ViewSource]) -> None:
+    if not 0 <= modality.look < len(looks):
+        raise SettingsError(
+            f"The modality '{modality.name}' shows look {modality.look}, but there are views for looks 0..{len(looks) - 1}."
+        )
+    size = getattr(modality, "size", None)
+    if size is not None and size != looks[modality.look].size:
+        raise SettingsError(
+            f"The modality '{modality.name}' takes pictures of {size} pixels, but the views have "
+            f"{looks[modality.look].size}."
+        )
+
+
+def _require_held(modality: Modality, components: Sequence[Component]) -> None:
+    """Raise unless some dataset holds what a modality shows."""
+    name = modality.stored if isinstance(modality, Tokens) else modality.field
+    if isinstance(modality, Tokens):
+        held = {name for component in components for name in component.stored}
+        if name not in held:
+            raise MissingTargetError(
+                f"The modality '{modality.name}' reads the stored target '{name}', but the stream was given "
+                f"{', '.join(sorted(held)) or 'none'}.{did_you_mean(name, held)}"
+            )
+        return
+    held = {name for component in components for name in component.dataset.manifest.fields}
+    if name not in held:
+        roots = ", ".join(str(component.dataset.root) for component in components)
         raise MissingFieldError(
-            f"A modality reads the field '{field}', but {dataset.root} holds only {', '.join(held)}."
-            f"{did_you_mean(field, held)}"
-        )
-    if held[field] != modality.kind:
-        raise SettingsError(
-            f"The modality '{field}' decodes the kind '{modality.kind}', but the '{field}' of {dataset.root} is of the kind "
-            f"'{held[field]}'. Choose another modality for it."
+            f"A modality reads the field '{name}', but {roots} holds only {', '.join(sorted(held))}."
+            f"{did_you_mean(name, held)}"
         )
 
 
-def _require_size(modality: Modality, size: int) -> None:
-    if modality.size != size:
-        raise SettingsError(
-            f"The modality '{modality.field}' takes pictures of {modality.size} pixels, but the views have {size}."
-        )
-
-
-def _require_replayed(name: str, table: TargetTable, views: ViewSource) -> None:
-    """Raise SettingsError unless `views` are those that the stored target was computed on."""
-    recorded = ViewSet.from_json(table.spec.views)
-    if views != recorded:
-        raise SettingsError(
-            f"The stored target '{name}' was computed on {recorded}, but the stream looks at {views}. "
-            "A stored target belongs to its own views: give the stream ViewSet.from_json(table.spec.views)."
-        )
+def _require_same_stored(components: Sequence[Component]) -> None:
+    """Raise unless all datasets bring the same stored targets."""
+    first = components[0]
+    for component in components[1:]:
+        for name in {*first.stored, *component.stored}:
+            if name not in first.stored or name not in component.stored:
+                lacking = component if name in first.stored else first
+                raise MissingTargetError(
+                    f"The dataset '{lacking.name}' of the mixture brings no stored target '{name}', as another one does. "
+                    f"Make it with `maskloom targets {lacking.dataset.root}`."
+                )
+            ours, theirs = first.stored[name].spec, component.stored[name].spec
+            if (ours.shape, ours.dtype, ours.views) != (theirs.shape, theirs.dtype, theirs.views):
+                raise SettingsError(
+                    f"The stored target '{name}' is {ours.dtype} {ours.shape} in '{first.name}' and {theirs.dtype} "
+                    f"{theirs.shape} in '{component.name}', or of other views; a mixture needs the same everywhere."
+                )

@@ -1,203 +1,196 @@
-"""Stream: a sealed dataset as an endless, resumable sequence of batches.
+"""Stream: sealed datasets as a resumable sequence of batches.
 
-The order comes from `order`, the views from `views`, the masks from `masking`; all are pure functions of the seed, the
-epoch and the key of the sample. So nothing about a batch depends on the number of workers or on what was read before,
-and the state of a stream is two numbers: where it stands, `(epoch, step)`.
+Which samples a batch takes comes from `visits`, how they are looked at from `views`, who is hidden from `masking`; all are
+pure functions of the seed, the position and the key of the sample. So nothing about a batch depends on the number of
+workers or on what was read before, and the state of a stream is where it stands: a few whole numbers.
 """
 
-import signal
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-import torch
-from torch.utils.data import DataLoader, Sampler
-from torch.utils.data import Dataset as TorchDataset
+import numpy as np
 
 from pipelines.batch import Batch
-from pipelines.masking.plan import Masking
+from pipelines.component import Component
+from pipelines.damage import DamageLedger, DamagePolicy, RaiseOnDamage
+from pipelines.loading import Here, Loading
 from pipelines.modalities import Modality
-from pipelines.order import ORDER_VERSION, EpochOrder, SequentialOrder, rank_slice
-from pipelines.reader import BatchReader
+from pipelines.order import ORDER_VERSION, SampleOrder, Shuffle
+from pipelines.packing import Packing
+from pipelines.permutation import Int64s
+from pipelines.randomness import hash_key
+from pipelines.reader import BatchReader, Maskings
+from pipelines.state import StreamIdentity, StreamMismatchError, StreamState
 from pipelines.views import FreshViews, ViewPolicy, ViewSource
+from pipelines.visits import BatchPlan, Mixture, PackBatches, Position, SampleBatches, Visits
 from shards.dataset import Dataset
-from shards.errors import MaskloomError
-from shards.target_table import TargetTable
+from shards.errors import SettingsError
 
-STATE_VERSION = 1
+__all__ = ["Component", "Stream", "StreamMismatchError", "StreamState", "sequential", "steps_per_epoch"]
 
-Address = tuple[int, int]
-"""Epoch and step of a batch."""
-
-
-class StreamMismatchError(MaskloomError):
-    """A saved position belongs to another stream than the one that should resume from it."""
+WIDEST_SHUFFLE = Shuffle()
+NO_DAMAGE = RaiseOnDamage()
+HERE = Here()
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamState:
-    """The exact point to resume at, the same on every rank: the next batch is `step` of `epoch`.
+class Share:
+    """Which part of every global batch a rank reads."""
 
-    The other values say which stream it belongs to; a stream that differs in one of them refuses to resume from it.
-    """
+    rank: int = 0
+    world_size: int = 1
 
-    version: int
-    dataset_id: str
-    order_version: int
-    seed: int
-    global_batch: int
-    epoch: int
-    step: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the state as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "StreamState":
-        """Return the state that `to_json` wrote.
-
-        Raises:
-            StreamMismatchError: It was written by another version, or is not a state at all.
-        """
-        if data.get("version") != STATE_VERSION or set(data) != set(cls.__dataclass_fields__):
-            raise StreamMismatchError(
-                f"The saved position in the data has version {data.get('version')} and the entries {', '.join(data)}; "
-                f"this version of maskloom reads version {STATE_VERSION}."
-            )
-        return cls(**data)
+WHOLE = Share()
 
 
 class Stream:
-    """An endless sequence of this rank's batches, epoch after epoch, that can be resumed at any of them.
+    """A sequence of this rank's batches that can be resumed at any of them; endless unless `steps` says otherwise.
 
-    The global batches are the same for every `world_size` that divides `global_batch` and every number of `workers`.
-    `state` after a batch is where to resume. Iterating twice continues; it does not start again.
+    The global batches are the same for every world size that divides `global_batch` and every way of loading. `state`
+    after a batch is where to resume. Iterating twice continues; it does not start again.
 
     Args:
-        dataset: Where samples come from.
-        modalities: What is decoded; each from its own field.
-        views: How the pictures are cropped: FreshViews, or the ViewSet that the stored targets were computed on.
-        masking: The masking of each modality, by field; a modality without one gets no plan.
-        stored: Stored targets to read beside the pixels, by the name they have in the batch.
-        global_batch: Samples per step over all ranks.
+        components: The datasets that are mixed, each with its weight and stored targets; several need names.
+        modalities: What is rendered.
+        views: How samples are looked at: FreshViews, or the ViewSet that stored targets were computed on; one for each look.
+        masking: The masking of each modality by its name, or one for several together; a modality without one gets no plan.
+        global_batch: Samples per step over all ranks; with `packing`, packs.
         seed: Decides the order, the views and the masks.
-        rank: Which part of each global batch to read.
-        world_size: How many ranks share a global batch.
-        workers: Processes that read ahead; with 0, batches are read when they are asked for.
-        start_method: How workers are started (`fork`, `spawn`, `forkserver`); None for the default of the platform.
+        shuffle: How widely samples are shuffled.
+        packing: Puts samples together by their length; None leaves every sample by itself.
+        damage: What becomes of damaged samples.
+        ledger: Where damaged samples are counted and written down; None counts without a limit.
+        share: Which part of each global batch to read.
+        loading: Who makes batches, and how far ahead.
+        steps: Global batches after which the stream ends; None for never.
         pin_memory: Whether batches are handed over in page-locked memory, for asynchronous copies to a GPU.
 
     Raises:
         SettingsError: The parts do not fit together; before anything is read.
-        MissingFieldError: The dataset does not hold the field of a modality.
+        MissingFieldError: No dataset holds the field of a modality.
+        MissingTargetError: A stored target is not there.
     """
 
     def __init__(
         self,
-        dataset: Dataset,
+        components: Sequence[Component],
         *,
         modalities: Sequence[Modality],
-        views: ViewSource,
-        masking: Mapping[str, Masking],
+        views: ViewSource | Sequence[ViewSource],
+        masking: Maskings,
         global_batch: int,
         seed: int,
-        stored: Mapping[str, TargetTable] | None = None,
-        rank: int = 0,
-        world_size: int = 1,
-        workers: int = 0,
-        start_method: str | None = None,
+        shuffle: Shuffle = WIDEST_SHUFFLE,
+        packing: Packing | None = None,
+        damage: DamagePolicy = NO_DAMAGE,
+        ledger: DamageLedger | None = None,
+        share: Share = WHOLE,
+        loading: Loading = HERE,
+        steps: int | None = None,
         pin_memory: bool = False,
     ) -> None:
-        self.order = EpochOrder(num_samples=dataset.num_samples, global_batch=global_batch, seed=seed)
-        reader = BatchReader(
-            dataset=dataset,
+        _require_names(components)
+        self._components = tuple(components)
+        self._reader = BatchReader(
+            components=self._components,
             modalities=tuple(modalities),
-            views=views,
+            looks=tuple(views) if isinstance(views, Sequence) else (views,),
             masking=masking,
-            stored=stored or {},
+            damage=damage,
             seed=seed,
         )
-        self._loading = _Loading(
-            batches=_Batches(
-                reader=reader, order=self.order, part=rank_slice(global_batch, rank=rank, world_size=world_size)
-            ),
-            workers=workers,
-            start_method=start_method,
-            pin_memory=pin_memory,
-        )
-        self._state = StreamState(
-            version=STATE_VERSION,
-            dataset_id=dataset.dataset_id,
-            order_version=ORDER_VERSION,
-            seed=seed,
-            global_batch=global_batch,
-            epoch=0,
-            step=0,
-        )
+        self._plan = _batch_plan(self._components, size=global_batch, seed=seed, shuffle=shuffle, packing=packing)
+        start = Position.start(len(components))
+        self._plan.part(self._plan.batch(start)[0], rank=share.rank, world_size=share.world_size)
+        identity = _identity(self._components, seed=seed, size=global_batch, shuffle=shuffle, packing=packing)
+        self._state = StreamState(identity=identity, position=start)
+        self._share = share
+        self._loading = loading
+        self._ledger = ledger
+        self._steps = steps
+        self._pin_memory = pin_memory
         self._running: Generator[Batch] | None = None
+        self._ahead: deque[Position] = deque()
 
     @property
     def state(self) -> StreamState:
         """The position after the last batch handed out."""
         return self._state
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in an epoch."""
-        return self.order.steps_per_epoch
-
     def __iter__(self) -> "Stream":
         return self
 
     def __next__(self) -> Batch:
-        """Return the next batch; see `BatchReader.read` for the errors."""
+        """Return the next batch; see `BatchReader.read` for the errors.
+
+        Raises:
+            StopIteration: `steps` batches have been handed out.
+            TooMuchDamageError: More samples are damaged than the ledger allows.
+        """
         if self._running is None:
-            self._running = self._loading.start(self._addresses())
+            self._running = self._loading.start(self._reader, self._orders(), pin_memory=self._pin_memory)
         try:
             batch = next(self._running)
-        except Exception:
+        except BaseException:
             # A generator that has raised is over; the next call starts a new one at the same batch.
             self.close()
             raise
-        epoch, step = self._after(batch.epoch, batch.step)
-        self._state = replace(self._state, epoch=epoch, step=step)
+        self._state = replace(self._state, position=self._ahead.popleft())
+        if self._ledger is not None:
+            self._ledger.record(batch.damage)
         return batch
 
     def resume(self, state: StreamState) -> None:
         """Continue at `state`, in constant time.
 
         Raises:
-            StreamMismatchError: The state belongs to another dataset, order, seed or batch size, or there is no such
-                step; the message names both values.
+            StreamMismatchError: The state belongs to another stream; the message names both values.
         """
-        _require_same_stream(self._state, state)
-        if state.epoch < 0 or not 0 <= state.step < self.steps_per_epoch:
-            raise StreamMismatchError(
-                f"The saved position is step {state.step} of epoch {state.epoch}, "
-                f"but an epoch of this stream has steps 0..{self.steps_per_epoch - 1}."
-            )
+        self._state.require_same_stream(state)
         self.close()
         self._state = state
 
     def close(self) -> None:
-        """Stop the workers and drop what they have read ahead; the next batch starts them again where `state` says."""
+        """Stop reading ahead and drop what was read; the next batch starts again where `state` says."""
         if self._running is not None:
-            self._running.close()
-            self._running = None
+            running, self._running = self._running, None
+            running.close()
+        self._ahead.clear()
 
-    def _addresses(self) -> Iterator[Address]:
-        address = self._state.epoch, self._state.step
-        while True:
-            yield address
-            address = self._after(*address)
+    def visits(self) -> Iterator[Visits]:
+        """Yield the visits of the global batches from `state` on, over all ranks, without reading a sample."""
+        position = self._state.position
+        while not self._is_over(position):
+            visits, position = self._plan.batch(position)
+            yield visits
 
-    def _after(self, epoch: int, step: int) -> Address:
-        return (epoch, step + 1) if step + 1 < self.steps_per_epoch else (epoch + 1, 0)
+    def _orders(self) -> Iterator[tuple[int, Visits]]:
+        """Yield what this rank reads from `state` on, and note the position after each batch."""
+        position = self._state.position
+        while not self._is_over(position):
+            visits, after = self._plan.batch(position)
+            self._ahead.append(after)
+            yield position.step, self._plan.part(visits, rank=self._share.rank, world_size=self._share.world_size)
+            position = after
+
+    def _is_over(self, position: Position) -> bool:
+        return self._steps is not None and position.step >= self._steps
+
+
+def steps_per_epoch(datasets: Sequence[Dataset], *, global_batch: int) -> float:
+    """Return how many batches take as many samples as all datasets have together; batches go on across that border."""
+    return sum(dataset.num_samples for dataset in datasets) / global_batch
 
 
 def sequential(
-    dataset: Dataset, *, modalities: Sequence[Modality], views: ViewPolicy, batch: int, workers: int = 0
+    dataset: Dataset,
+    *,
+    modalities: Sequence[Modality],
+    views: ViewPolicy | ViewSource,
+    batch: int,
+    loading: Loading = HERE,
 ) -> Iterator[Batch]:
     """Yield every sample once, in the order of ids, in batches of `batch`; the last one may be smaller.
 
@@ -207,98 +200,81 @@ def sequential(
         MissingFieldError: The dataset does not hold the field of a modality.
         CorruptShardError: Stored bytes are damaged, or are not a picture; names dataset and key.
     """
-    order = SequentialOrder(num_samples=dataset.num_samples, batch_size=batch)
     reader = BatchReader(
-        dataset=dataset,
+        components=(Component(dataset=dataset),),
         modalities=tuple(modalities),
-        views=FreshViews(policy=views),
+        looks=(views if isinstance(views, ViewSource) else FreshViews(policy=views),),
         masking={},
-        stored={},
+        damage=RaiseOnDamage(),
         seed=0,
     )
-    loading = _Loading(
-        batches=_Batches(reader=reader, order=order, part=slice(None)),
-        workers=workers,
-        start_method=None,
-        pin_memory=False,
+    starts = range(0, dataset.num_samples, batch)
+    runs = (np.arange(start, min(start + batch, dataset.num_samples)) for start in starts)
+    orders = (
+        (step, Visits(datasets=np.zeros_like(ids), ids=ids, epochs=np.zeros_like(ids))) for step, ids in enumerate(runs)
     )
-    yield from loading.start((0, step) for step in range(order.steps_per_epoch))
+    yield from loading.start(reader, orders, pin_memory=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Batches(TorchDataset[Batch | MaskloomError]):
-    """A map from address to batch, as workers see it: a part of each global batch of an order."""
-
-    reader: BatchReader
-    order: EpochOrder | SequentialOrder
-    part: slice
-
-    def __getitem__(self, address: Address) -> Batch | MaskloomError:
-        """Return the batch, or the error that prevented it.
-
-        An error is returned, not raised: a DataLoader would wrap its message in the traceback of the worker.
-        """
-        epoch, step = address
-        try:
-            return self.reader.read(self.order.batch(epoch, step)[self.part], epoch=epoch, step=step)
-        except MaskloomError as error:
-            return error
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Loading:
-    """How batches are loaded: here, or ahead of time by worker processes."""
-
-    batches: _Batches
-    workers: int
-    start_method: str | None
-    pin_memory: bool
-
-    def start(self, addresses: Iterable[Address]) -> Generator[Batch]:
-        """Yield the batches at `addresses`; workers, of one thread each, live as long as the generator."""
-        loader = DataLoader(
-            self.batches,
-            sampler=_Addresses(addresses),
-            batch_size=None,
-            num_workers=self.workers,
-            collate_fn=_unchanged,
-            worker_init_fn=_ignore_interrupts,
-            multiprocessing_context=self.start_method if self.workers else None,
-            pin_memory=self.pin_memory,
-            # The seeds that torch hands to workers are not used, and drawing them must not touch the global generator.
-            generator=torch.Generator(),
-        )
-        for loaded in loader:
-            if isinstance(loaded, MaskloomError):
-                raise loaded
-            yield loaded
-
-
-class _Addresses(Sampler[Address]):
-    """Addresses in the order they are given."""
-
-    def __init__(self, addresses: Iterable[Address]) -> None:
-        self._addresses = addresses
-
-    def __iter__(self) -> Iterator[Address]:
-        return iter(self._addresses)
-
-
-def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C, which a terminal sends to every process, to the one that decides when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _unchanged(loaded: Any) -> Any:  # noqa: ANN401 - a loader without batching collates single items
-    return loaded
-
-
-def _require_same_stream(stream: StreamState, saved: StreamState) -> None:
-    """Raise StreamMismatchError unless both states belong to one stream."""
-    for name in ("version", "dataset_id", "order_version", "seed", "global_batch"):
-        ours, theirs = getattr(stream, name), getattr(saved, name)
-        if ours != theirs:
-            raise StreamMismatchError(
-                f"The saved position belongs to a stream with {name} {theirs}, but this stream has {name} {ours}. "
-                f"Resume with the same {name}, or start a new run."
+def _batch_plan(
+    components: Sequence[Component], *, size: int, seed: int, shuffle: Shuffle, packing: Packing | None
+) -> BatchPlan:
+    mixture = Mixture(
+        orders=tuple(
+            SampleOrder(
+                num_samples=component.dataset.num_samples,
+                seed=hash_key(seed, component.name),
+                shuffle=shuffle,
             )
+            for component in components
+        ),
+        weights=tuple(component.weight for component in components),
+    )
+    if size < 1:
+        raise SettingsError(f"A global batch of {size} was asked for; it has to be at least 1.")
+    if packing is None:
+        return SampleBatches(mixture=mixture, size=size)
+    return PackBatches(mixture=mixture, size=size, packing=packing, lengths_of=_Lengths(components, packing), seed=seed)
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """How many tokens visits have, by the index."""
+
+    components: Sequence[Component]
+    packing: Packing
+
+    def __call__(self, visits: Visits) -> Int64s:
+        """Return the tokens of each visit, at least 1."""
+        tokens = np.zeros(len(visits), np.int64)
+        for place, component in enumerate(self.components):
+            rows = np.flatnonzero(visits.datasets == place)
+            for length in self.packing.lengths.values():
+                if rows.size and length.column.partition(".")[0] in component.dataset.manifest.fields:
+                    facts = component.dataset.column(visits.ids[rows], length.column)
+                    tokens[rows] += length.tokens(facts.astype(np.float64))
+        return np.maximum(tokens, 1)
+
+
+def _identity(
+    components: Sequence[Component], *, seed: int, size: int, shuffle: Shuffle, packing: Packing | None
+) -> StreamIdentity:
+    is_mixed = len(components) > 1
+    weights = ("/".join(f"{step}:{weight:g}" for step, weight in component.weight.knots) for component in components)
+    return StreamIdentity(
+        datasets=",".join(f"{component.name}={component.dataset.dataset_id}" for component in components),
+        order_version=ORDER_VERSION,
+        seed=seed,
+        global_batch=size,
+        shuffle=f"{shuffle.lanes}x{shuffle.group_blocks}",
+        weights=",".join(weights) if is_mixed else "",
+        packing="" if packing is None else packing.describe(),
+    )
+
+
+def _require_names(components: Sequence[Component]) -> None:
+    if not components:
+        raise SettingsError("A stream needs at least one dataset; none was given.")
+    names = [component.name for component in components]
+    if len(set(names)) < len(names) or (len(names) > 1 and "" in names):
+        raise SettingsError(f"The datasets of a mixture are called {names}; give each a name of its own.")

@@ -12,8 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from pipelines.json_lines import complete_lines
 from shards.storage import storage_errors
-from trainers.json_lines import complete_lines
 
 Record = Mapping[str, int | float]
 """The metrics of one optimiser step: `step`, `epoch`, `loss`, `loss/<term>`, `lr`, `grad_norm`, `samples_per_s`,

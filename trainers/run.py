@@ -24,9 +24,9 @@ from typing import Any
 
 import xxhash
 
+from pipelines.json_lines import append_line, complete_lines
 from shards.errors import MaskloomError, SettingsError
 from shards.storage import TEMPORARY, replace_file, storage_errors
-from trainers.json_lines import append_line, complete_lines
 from trainers.recipe import Training
 from trainers.run_card import RUN_CARD, RunCard, RunCardError
 from trainers.schedule import WarmupCosine, peak_rate

@@ -24,6 +24,10 @@ class ViewSource(Protocol):
         """How many frames every view of a sample with frames shows; 0 for views without frames."""
         ...
 
+    def number(self, key: str, *, epoch: int, seed: int, look: int = 0) -> int:
+        """Return the number of the view that `choose` returns, where the view itself is not needed."""
+        ...
+
     def choose(self, key: str, *, epoch: int, seed: int, extent: Extent, look: int = 0) -> tuple[int, View]:
         """Return the number of the view and the view; a pure function.
 
@@ -60,6 +64,10 @@ class FreshViews:
     def num_frames(self) -> int:
         """See ViewSource."""
         return _num_frames_of(self.time)
+
+    def number(self, key: str, *, epoch: int, seed: int, look: int = 0) -> int:
+        """Return the epoch; see ViewSource."""
+        return epoch
 
     def choose(self, key: str, *, epoch: int, seed: int, extent: Extent, look: int = 0) -> tuple[int, View]:
         """Return the number of the view and the view; see ViewSource."""
@@ -110,13 +118,17 @@ class ViewSet:
             raise IndexError(f"View {k} of sample '{key}' was asked for; the set has views 0..{self.count - 1}.")
         return _view_of(self.policy, self.time, key, k, extent=extent, seed=self.seed)
 
-    def choose(self, key: str, *, epoch: int, seed: int, extent: Extent, look: int = 0) -> tuple[int, View]:
-        """Return a view of the set and its number; see ViewSource.
+    def number(self, key: str, *, epoch: int, seed: int, look: int = 0) -> int:
+        """Return the number of a view of the set; see ViewSource.
 
-        The number of look 0 is drawn by `(seed, epoch, key)`, those of further looks follow it in turn: all are different
+        That of look 0 is drawn by `(seed, epoch, key)`, those of further looks follow it in turn: all are different
         as long as there are as many views, and each alone is any view with equal probability.
         """
-        k = (hash_key(seed, epoch, "choose view", key) + look) % self.count
+        return (hash_key(seed, epoch, "choose view", key) + look) % self.count if self.count > 1 else 0
+
+    def choose(self, key: str, *, epoch: int, seed: int, extent: Extent, look: int = 0) -> tuple[int, View]:
+        """Return a view of the set and its number; see ViewSource."""
+        k = self.number(key, epoch=epoch, seed=seed, look=look)
         return k, self.view(key, k, extent=extent)
 
     def to_json(self) -> dict[str, Any]:

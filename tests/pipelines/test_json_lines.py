@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.json_lines import DamagedLinesError, append_line, complete_lines
 from shards.errors import StorageError
-from trainers.json_lines import DamagedLinesError, append_line, complete_lines
 
 
 def records(path: Path) -> list[dict[str, int]]:

@@ -1,0 +1,138 @@
+"""What becomes of samples that turn out to be damaged: refused, or replaced, counted and written down.
+
+A replaced sample leaves all others where they are: whoever stands in for it is drawn by a fixed rule from
+`(seed, epoch, id)`, so a stream with damaged samples is as reproducible as any other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipelines.json_lines import append_line, complete_lines
+from pipelines.randomness import hash_key
+from shards.errors import CorruptShardError, DatasetError
+
+MAX_REPLACEMENTS = 8
+"""Samples that are tried, one after the other, in the place of a damaged one."""
+
+_LISTED = 3
+
+
+class TooMuchDamageError(DatasetError):
+    """More samples are damaged than a stream may replace."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DamagedSample:
+    """A sample that could not be used.
+
+    Args:
+        step: Global batch in which it was wanted, from 0.
+        dataset: Name of the dataset among those that are mixed; empty for a single one.
+        sample: Its number in the dataset.
+        epoch: How often the dataset has been gone through before.
+        replaced_by: Number of the sample that is tried in its place.
+        kind: What is wrong: `payload`, `header`, `truncated`, `missing`, `target`, `decode` or `unreachable`.
+        shard: The file where it stands, as far as that is known.
+        key: Its key, likewise.
+        field: The field that is damaged, likewise.
+        message: The error in words.
+    """
+
+    step: int
+    dataset: str
+    sample: int
+    epoch: int
+    replaced_by: int
+    kind: str
+    shard: str
+    key: str
+    field: str
+    message: str
+
+
+class DamagePolicy(Protocol):
+    """Decides what becomes of a damaged sample."""
+
+    def replacement(self, sample: int, *, epoch: int, attempt: int, num_samples: int, error: CorruptShardError) -> int:
+        """Return the number of the sample to try instead, or raise `error`.
+
+        Args:
+            sample: Number of the sample that the order asked for.
+            epoch: Its epoch.
+            attempt: How many samples have been tried before, from 0.
+            num_samples: Samples in the dataset.
+            error: What is wrong with the sample that was tried last.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaiseOnDamage:
+    """The first damaged sample is an error."""
+
+    def replacement(self, sample: int, *, epoch: int, attempt: int, num_samples: int, error: CorruptShardError) -> int:
+        """Raise `error`; see DamagePolicy."""
+        raise error
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubstituteDamaged:
+    """Another sample of the same dataset stands in, drawn from `(seed, epoch, sample, attempt)`.
+
+    After `MAX_REPLACEMENTS` damaged samples in a row the last error is raised: then it is not a few samples that are damaged.
+    """
+
+    seed: int
+
+    def replacement(self, sample: int, *, epoch: int, attempt: int, num_samples: int, error: CorruptShardError) -> int:
+        """Return the number of the sample to try instead; see DamagePolicy."""
+        if attempt >= MAX_REPLACEMENTS or num_samples < 2:
+            raise error
+        drawn = hash_key(self.seed, epoch, "substitute", attempt, sample) % (num_samples - 1)
+        return drawn + (drawn >= sample)
+
+
+class DamageLedger:
+    """Counts the damaged samples of this rank, writes each of them down once, and stops a stream that has too many.
+
+    Args:
+        path: A file of one JSON object per line, which is continued if it is there; None writes nothing.
+        budget: The most damaged samples that are put up with, those of earlier runs in the file included.
+
+    Raises:
+        DamagedLinesError: The file is there, and cannot be understood.
+    """
+
+    def __init__(self, path: Path | None, *, budget: int) -> None:
+        self._path = path
+        self._budget = budget
+        written = complete_lines(path) if path is not None else ()
+        self._seen = {_identity(line) for _, line in written}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def record(self, found: Sequence[DamagedSample]) -> None:
+        """Write down what is not there yet: a stream that resumes meets the same damage again.
+
+        Raises:
+            TooMuchDamageError: More samples are damaged than the budget allows; names the last of them.
+            StorageError: The file cannot be written.
+        """
+        for damage in found:
+            if _identity(asdict(damage)) not in self._seen:
+                self._seen.add(_identity(asdict(damage)))
+                if self._path is not None:
+                    append_line(self._path, asdict(damage))
+        if found and len(self._seen) > self._budget:
+            listed = f" All are listed in {self._path}." if self._path is not None else ""
+            raise TooMuchDamageError(
+                f"{len(self._seen)} samples are damaged, more than the {self._budget} that may be replaced.{listed} "
+                f"The last: {'; '.join(damage.message for damage in found[-_LISTED:])}"
+            )
+
+
+def _identity(damage: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(damage[name] for name in ("step", "dataset", "sample", "epoch", "replaced_by"))

@@ -1,0 +1,140 @@
+"""Filling: a batch that is being made. Rows are filled in, and those of damaged samples filled again with others."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from pipelines.component import ComponentReader
+from pipelines.damage import DamagedSample
+from pipelines.example import Example
+from pipelines.permutation import Int64s
+from pipelines.visits import Visits
+from shards.errors import CorruptShardError, Damage
+
+if TYPE_CHECKING:
+    from pipelines.reader import BatchReader
+
+Failure = tuple[int, CorruptShardError]
+"""A row that cannot be filled, and why."""
+
+
+class Filling:
+    """The rows of a batch, before they are masked.
+
+    Args:
+        reader: What the batch is made of.
+        visits: The samples that are wanted.
+        step: The batch, for the record of damage.
+    """
+
+    def __init__(self, reader: "BatchReader", visits: Visits, *, step: int) -> None:
+        self.visits = replace(visits, ids=visits.ids.copy())
+        self.keys = [""] * len(visits)
+        self.labels = np.full(len(visits), -1, np.int64)
+        self.inputs, self.lengths, self.stored = reader.allocate(len(visits))
+        self.damage: list[DamagedSample] = []
+        self._wanted = visits.ids
+        self._reader = reader
+        self._step = step
+
+    def fill(self) -> "Filling":
+        """Fill all rows, those of damaged samples with others if the policy allows it, and return this.
+
+        Raises:
+            CorruptShardError: A sample is damaged and not to be replaced.
+        """
+        rows, attempt = np.arange(len(self.visits)), 0
+        while rows.size:
+            failed = list(self._attempt(rows))
+            for row, error in failed:
+                self._replace(row, error, attempt=attempt)
+            rows, attempt = np.array([row for row, _ in failed], np.int64), attempt + 1
+        return self
+
+    def _attempt(self, rows: Int64s) -> Iterator[Failure]:
+        """Fill some rows, and yield those that cannot be filled."""
+        of_dataset = self.visits.datasets[rows]
+        for place, reader in enumerate(self._reader.readers):
+            if (mine := rows[of_dataset == place]).size:
+                yield from self._attempt_component(reader, mine)
+
+    def _attempt_component(self, reader: ComponentReader, rows: Int64s) -> Iterator[Failure]:
+        # All views are chosen before the first picture is decoded: between two pictures the same code would run from
+        # cold caches, and take five times as long.
+        examples: list[tuple[int, Example]] = []
+        found = reader.look_at(self.visits.ids[rows], self.visits.epochs[rows])
+        for row, sample in zip(rows.tolist(), found, strict=True):
+            if isinstance(sample, CorruptShardError):
+                yield row, sample
+            else:
+                examples.append((row, sample))
+        if self.stored:
+            failed = dict(self._read_stored(reader, examples))
+            yield from failed.items()
+            examples = [(row, sample) for row, sample in examples if row not in failed]
+        for row, sample in examples:
+            try:
+                self._fill_row(row, sample, reader)
+            except CorruptShardError as error:
+                yield row, error
+        done = np.array([row for row, _ in examples], np.int64)
+        if self._reader.has_labels and done.size:
+            self.labels[done] = reader.labels(self.visits.ids[done])
+
+    def _fill_row(self, row: int, sample: Example, reader: ComponentReader) -> None:
+        rendered = reader.render(sample)
+        self.keys[row] = sample.key
+        for name, rows in self.inputs.items():
+            values, length = rendered.get(name) or (self._reader.blank_rows[name][0], 0)
+            rows[row] = values
+            if name in self.lengths:
+                self.lengths[name][row] = length
+
+    def _read_stored(self, reader: ComponentReader, examples: Sequence[tuple[int, Example]]) -> Iterator[Failure]:
+        """Read the stored targets of rows together, or one by one if something is damaged."""
+        try:
+            self._read_stored_rows(reader, examples)
+        except CorruptShardError:
+            for one in examples:
+                try:
+                    self._read_stored_rows(reader, [one])
+                except CorruptShardError as error:
+                    yield one[0], error
+
+    def _read_stored_rows(self, reader: ComponentReader, examples: Sequence[tuple[int, Example]]) -> None:
+        rows = np.array([row for row, _ in examples], np.int64)
+        for name, stored in self.stored.items():
+            look = self._reader.look_of_stored[name]
+            numbers = np.array([sample.numbers[look] for _, sample in examples], np.int64)
+            _put(stored, rows, reader.component.stored[name].read(self.visits.ids[rows], numbers))
+
+    def _replace(self, row: int, error: CorruptShardError, *, attempt: int) -> None:
+        """Put another sample into a row, and note why, or raise `error`."""
+        component = self._reader.components[self.visits.datasets[row]]
+        wanted, epoch, tried = int(self._wanted[row]), int(self.visits.epochs[row]), int(self.visits.ids[row])
+        instead = self._reader.damage.replacement(
+            wanted, epoch=epoch, attempt=attempt, num_samples=component.dataset.num_samples, error=error
+        )
+        self.visits.ids[row] = instead
+        self.damage.append(
+            DamagedSample(
+                step=self._step,
+                dataset=component.name,
+                sample=tried,
+                epoch=epoch,
+                replaced_by=instead,
+                kind=error.kind or Damage.PAYLOAD,
+                shard=error.shard or "",
+                key=error.key or "",
+                field=error.field or "",
+                message=str(error),
+            )
+        )
+
+
+def _put(stored: Tensor, rows: Int64s, values: np.ndarray) -> None:
+    """Copy values into rows of a tensor."""
+    stored.numpy()[rows] = values
