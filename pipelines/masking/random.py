@@ -1,26 +1,24 @@
-"""Random masking: every patch is as likely to be hidden as any other."""
+"""Random masking: every token is as likely to be hidden as any other."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from math import floor
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipelines.masking.plan import MaskPlan
+from pipelines.masking.plan import MaskContext, MaskPlan
+from pipelines.masking.ranking import counts_of, ranked_plan
+from pipelines.masking.shares import between_one_and_all_but_one, remaining_share, require_share
 from pipelines.modalities import Modality
-from pipelines.randomness import keyed_uniforms
-from shards.errors import SettingsError
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomPatches:
-    """Hide a random share `ratio` of the patches of each sample (He et al., arXiv:2111.06377, section 3).
+    """Hide a random share `ratio` of the tokens of each sample (He et al., arXiv:2111.06377, section 3).
 
-    floor(patches * (1 - ratio)) patches stay visible, at least one, and at least one is hidden. The product is that of
-    the decimal number as written: 10 patches at ratio 0.9 keep 1, where a product of binary fractions would keep 0.
+    floor(tokens * (1 - ratio)) tokens stay visible, at least one, and at least one is hidden. The product is that of the
+    decimal number as written: 10 tokens at ratio 0.9 keep 1, where a product of binary fractions would keep 0. On a clip
+    this is random masking of space and time together (Feichtenhofer et al., arXiv:2205.09113, section 3). Padding
+    is neither counted nor hidden.
 
     Raises:
         SettingsError: The ratio is not between 0 and 1.
@@ -33,12 +31,14 @@ class RandomPatches:
 
     def num_visible(self, num_tokens: int) -> int:
         """Return how many of `num_tokens` stay visible."""
-        return between_one_and_all_but_one(floor(num_tokens * (1 - Fraction(str(self.ratio)))), num_tokens)
+        return between_one_and_all_but_one(remaining_share(num_tokens, self.ratio), num_tokens)
 
-    def plan(self, keys: Sequence[str], *, modality: Modality, seed: int, epoch: int) -> MaskPlan:
-        """Return the plan of the samples `keys`; every draw comes from `(seed, epoch, key)`."""
-        noise = keyed_uniforms(keys, modality.num_tokens, seed=seed, epoch=epoch, purpose=f"mask/{modality.field}")
-        return random_plan(torch.from_numpy(noise), self.num_visible(modality.num_tokens))
+    def plan(self, context: MaskContext, *, modality: Modality) -> MaskPlan:
+        """Return the plan of the samples of a batch; every draw comes from `context.draws`."""
+        noise = context.draws.uniforms(modality.num_tokens, purpose=f"mask/{modality.name}")
+        num_real = context.num_real(modality)
+        num_hidden = counts_of(num_real, lambda tokens: tokens - self.num_visible(tokens), most=modality.num_tokens)
+        return ranked_plan(noise, num_real=num_real, num_hidden=num_hidden)
 
 
 def random_plan(noise: Float[Tensor, "batch tokens"], num_visible: int) -> MaskPlan:
@@ -48,20 +48,3 @@ def random_plan(noise: Float[Tensor, "batch tokens"], num_visible: int) -> MaskP
     """
     order = noise.argsort(dim=1, stable=True)
     return MaskPlan(visible=order[:, :num_visible], target=order[:, num_visible:])
-
-
-def require_share(ratio: float) -> None:
-    """Raise SettingsError unless `ratio` is a share of patches that leaves some visible and some hidden."""
-    if not 0 < ratio < 1:
-        raise SettingsError(f"A mask ratio of {ratio} was asked for; it has to be above 0 and below 1.")
-
-
-def between_one_and_all_but_one(count: int, num_tokens: int) -> int:
-    """Return `count`, moved so that at least one token is counted and at least one is not.
-
-    Raises:
-        SettingsError: There are fewer than two tokens.
-    """
-    if num_tokens < 2:
-        raise SettingsError(f"Masking needs at least two tokens, but there is {num_tokens}; use smaller patches.")
-    return min(max(count, 1), num_tokens - 1)

@@ -1,0 +1,38 @@
+"""Distinct random tokens of a grid, at the cost of the tokens that are drawn, not of all there are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.masking.plan import MaskContext, MaskPlan
+from pipelines.masking.ragged import Int64s, Ragged, offsets, plan_of
+from pipelines.modalities import Modality
+from pipelines.permutation import permute
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistinctTokens:
+    """`num_inputs` random tokens of `num_real` are seen, and some of the others are predicted; counts are int64 [batch]."""
+
+    num_real: Int64s
+    num_inputs: Int64s
+
+    @property
+    def most_targets(self) -> Int64s:
+        """How many tokens can be predicted."""
+        return self.num_real - self.num_inputs
+
+    def plan(self, context: MaskContext, *, modality: Modality, num_targets: Int64s) -> MaskPlan:
+        """Return the plan with `num_targets` [batch] targets, at most `most_targets`, in random order.
+
+        A keyed permutation of each sample is computed only at the places that are asked for.
+        """
+        counts = self.num_inputs + num_targets
+        rows = np.repeat(np.arange(len(counts)), counts)
+        places = np.arange(rows.size) - offsets(counts)[rows]
+        keys = context.draws.hashes(f"mask/{modality.name}")
+        drawn = Ragged(counts, permute(places, size=self.num_real[rows], key=keys[rows]))
+        return plan_of(
+            drawn.window(starts=np.zeros_like(counts), counts=self.num_inputs),
+            drawn.window(starts=self.num_inputs, counts=num_targets),
+        )

@@ -1,0 +1,81 @@
+"""Rows of different lengths: kept one behind the other, and filled up only when they become a plan."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from pipelines.masking.plan import MaskPlan
+
+Bools = npt.NDArray[np.bool_]
+Int64s = npt.NDArray[np.int64]
+
+
+class Ragged(NamedTuple):
+    """One half of a plan: `counts` [batch] tokens for every sample, their places and, in text, ids, one row behind the other.
+
+    All int64.
+    """
+
+    counts: Int64s
+    places: Int64s
+    ids: Int64s | None = None
+
+    def window(self, *, starts: Int64s, counts: Int64s) -> "Ragged":
+        """Return `counts` [batch] tokens of every row from its column `starts` [batch] on."""
+        first = offsets(self.counts) + starts - offsets(counts)
+        kept = np.repeat(first, counts) + np.arange(counts.sum())
+        return Ragged(counts, self.places[kept], None if self.ids is None else self.ids[kept])
+
+    def spread(self, rows: Int64s, *, batch: int) -> "Ragged":
+        """Return these as the `rows` (ascending) of a batch whose other rows are empty."""
+        counts = np.zeros(batch, dtype=np.int64)
+        counts[rows] = self.counts
+        return self._replace(counts=counts)
+
+
+def chosen_of(chosen: Bools, ids: Int64s | None = None) -> Ragged:
+    """Return the places that are chosen in every row, ascending, with what stands there in `ids`; both [batch, tokens]."""
+    return Ragged(chosen.sum(axis=1), np.nonzero(chosen)[1], None if ids is None else ids[chosen])
+
+
+def offsets(counts: Int64s) -> Int64s:
+    """Return where rows of `counts` values begin."""
+    begin: Int64s = counts.cumsum() - counts
+    return begin
+
+
+def beyond(counts: Int64s, width: int) -> Bools:
+    """Return which of `width` columns lie beyond the first `counts` [batch] of each row, bool [batch, width]."""
+    return np.arange(width) >= counts[:, None]
+
+
+def plan_of(visible: Ragged, target: Ragged) -> MaskPlan:
+    """Return the plan of two halves, rows filled up to the longest."""
+    visible_padding, target_padding = padding_of(visible.counts), padding_of(target.counts)
+    return MaskPlan(
+        visible=filled(visible.places, visible_padding, batch=len(visible.counts)),
+        target=filled(target.places, target_padding, batch=len(target.counts)),
+        visible_padding=visible_padding,
+        target_padding=target_padding,
+        visible_ids=None if visible.ids is None else filled(visible.ids, visible_padding, batch=len(visible.counts)),
+        target_ids=None if target.ids is None else filled(target.ids, target_padding, batch=len(target.counts)),
+    )
+
+
+def padding_of(counts: Int64s) -> Bool[Tensor, "batch tokens"] | None:
+    """Return what a plan marks as padding in rows of `counts` tokens: None where all are as long as the longest."""
+    most = int(counts.max(initial=0))
+    return None if (counts == most).all() else torch.from_numpy(beyond(counts, most))
+
+
+def filled(values: Int64s, padding: Bool[Tensor, "batch tokens"] | None, *, batch: int) -> Int[Tensor, "batch tokens"]:
+    """Return values that stand one row behind the other as rows, with 0 where there is padding."""
+    if padding is None:
+        return torch.from_numpy(values.reshape(batch, -1))
+    rows = np.zeros(padding.shape, dtype=np.int64)
+    rows[~padding.numpy()] = values
+    return torch.from_numpy(rows)
