@@ -48,7 +48,7 @@ class WaveformRenderer:
             )
         first, last, place = span_of(
             view,
-            per_second=sound.rate,
+            per_second=float(sound.rate),
             begins=self._start(facts),
             length=len(sound.samples),
             most=self.modality.samples,

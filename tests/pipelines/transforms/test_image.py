@@ -6,9 +6,18 @@ import pytest
 import simplejpeg
 import torch
 from PIL import Image as Pillow
+from torchvision.transforms.v2 import functional
 
-from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD, ImageDecodeError, decode_image, normalise, render
-from pipelines.views import View
+from pipelines.transforms.image import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ImageDecodeError,
+    adjust_colours,
+    decode_image,
+    normalise,
+    render,
+)
+from pipelines.views import ColourFactors, View
 
 WHOLE = View(top=0, left=0, height=60, width=80, flip=False, size=32)
 
@@ -129,3 +138,15 @@ def test_normalised_values_have_the_mean_and_spread_of_imagenet(dtype: torch.dty
     found = normalise(images)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+
+
+def test_colours_are_changed_as_torchvision_changes_them_in_a_fixed_order() -> None:
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 20, 30), dtype=np.uint8))
+    factors = ColourFactors(brightness=1.3, contrast=0.7, saturation=1.4)
+    wanted = functional.adjust_brightness(pixels, 1.3)
+    wanted = functional.adjust_saturation(functional.adjust_contrast(wanted, 0.7), 1.4)
+    assert torch.equal(adjust_colours(pixels, factors), wanted)
+    other = functional.adjust_contrast(
+        functional.adjust_brightness(functional.adjust_saturation(pixels, 1.4), 1.3), 0.7
+    )
+    assert not torch.equal(other, wanted)

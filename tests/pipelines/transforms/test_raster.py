@@ -1,5 +1,6 @@
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,19 +24,19 @@ NUMBERS = np.arange(30 * 40, dtype=np.uint16).reshape(30, 40) * 54
 
 
 @st.composite
-def looks(draw: st.DrawFn) -> tuple[View, int, int]:
-    """A view of a picture, and the height and width of the picture."""
+def looks(draw: st.DrawFn) -> tuple[dict[str, Any], int, int]:
+    """The numbers of a view of a picture, and the height and width of the picture."""
     height, width = draw(st.integers(1, 60)), draw(st.integers(1, 60))
     top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
-    view = View(
-        top=top,
-        left=left,
-        height=draw(st.integers(1, height - top)),
-        width=draw(st.integers(1, width - left)),
-        flip=draw(st.booleans()),
-        size=draw(st.integers(1, 70)),
-    )
-    return view, height, width
+    numbers = {
+        "top": top,
+        "left": left,
+        "height": draw(st.integers(1, height - top)),
+        "width": draw(st.integers(1, width - left)),
+        "flip": draw(st.booleans()),
+        "size": draw(st.integers(1, 70)),
+    }
+    return numbers, height, width
 
 
 def png(values: np.ndarray) -> bytes:
@@ -62,8 +63,9 @@ def away_from_the_edges(view: View) -> np.ndarray:
 
 
 @given(looks())
-def test_a_raster_stays_within_half_a_pixel_of_its_picture(look: tuple[View, int, int]) -> None:
-    view, height, width = look
+def test_a_raster_stays_within_half_a_pixel_of_its_picture(look: tuple[dict[str, Any], int, int]) -> None:
+    numbers, height, width = look
+    view = View(**numbers)
     rows, columns = np.mgrid[0:height, 0:width]
     places = np.stack([rows, columns], axis=-1).astype(np.int64)
     ramps = (4 * np.concatenate([places, places[..., :1]], axis=-1)).astype(np.uint8)
@@ -74,8 +76,9 @@ def test_a_raster_stays_within_half_a_pixel_of_its_picture(look: tuple[View, int
 
 
 @given(looks(), st.integers(2, 4))
-def test_more_pixels_of_the_same_scene_give_the_same_view(look: tuple[View, int, int], factor: int) -> None:
-    view, height, width = look
+def test_more_pixels_of_the_same_scene_give_the_same_view(look: tuple[dict[str, Any], int, int], factor: int) -> None:
+    numbers, height, width = look
+    view = View(**numbers)
     ids = np.arange(height * width).reshape(height, width, 1)
     fine = ids.repeat(factor, axis=0).repeat(factor, axis=1)
     of_ids = render_raster(ids, view, height=height, width=width)
@@ -83,8 +86,11 @@ def test_more_pixels_of_the_same_scene_give_the_same_view(look: tuple[View, int,
 
 
 @given(looks(), st.integers(1, 90), st.integers(1, 90))
-def test_a_view_holds_no_value_that_the_raster_does_not(look: tuple[View, int, int], rows: int, columns: int) -> None:
-    view, height, width = look
+def test_a_view_holds_no_value_that_the_raster_does_not(
+    look: tuple[dict[str, Any], int, int], rows: int, columns: int
+) -> None:
+    numbers, height, width = look
+    view = View(**numbers)
     values = np.arange(rows * columns * 2, dtype=np.uint16).reshape(rows, columns, 2)
     found = render_raster(values, view, height=height, width=width)
     assert found.shape == (2, view.size, view.size)
