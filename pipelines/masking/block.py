@@ -45,7 +45,7 @@ class BlockPatches:
 
     def __post_init__(self) -> None:
         require_share(self.ratio)
-        require_within("smallest block", self.smallest, least=0, most=1)
+        require_within("smallest block", self.smallest, least=0.0, most=1.0)
         if not 0 < self.aspect[0] <= self.aspect[1]:
             raise SettingsError(f"Aspect ratios of {self.aspect} were asked for; give 0 < smallest <= largest.")
 

@@ -75,7 +75,7 @@ class Alpha:
 
     def __post_init__(self) -> None:
         for value in (self.inputs, self.targets):
-            require_within(f"concentration alpha of '{self.name}'", value, least=0, most=_MOST_ALPHA)
+            require_within(f"concentration alpha of '{self.name}'", value, least=0.0, most=_MOST_ALPHA)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,8 @@ class Shares:
         if not any(alpha.inputs for alpha in self.alphas) or not any(alpha.targets for alpha in self.alphas):
             raise SettingsError(f"The shares '{self.name}' have no inputs or no targets; give some alpha above 0.")
 
-    def concentrations(self, names: Sequence[str]) -> tuple[list[float], list[float]]:
-        """Return the concentrations of the modalities `names` among the inputs and among the targets.
+    def concentrations(self, names: Sequence[str]) -> list[float]:
+        """Return the concentrations of the modalities `names` among the inputs, then those among the targets.
 
         Raises:
             SettingsError: An alpha is that of none of them.
@@ -112,7 +112,7 @@ class Shares:
                     f"{', '.join(names)}.{did_you_mean(name, names)}"
                 )
         alphas = [given.get(name, Alpha(name=name)) for name in names]
-        return [alpha.inputs for alpha in alphas], [alpha.targets for alpha in alphas]
+        return [alpha.inputs for alpha in alphas] + [alpha.targets for alpha in alphas]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,13 +181,10 @@ class TokenBudgets:
         weights = np.array([shares.weight for shares in self.mixture])
         ends = weights.cumsum() / weights.sum()
         chance = context.draws.uniforms(1, purpose="mask/budget/mixture")[:, 0]
-        drawn = np.array([shares.concentrations(names) for shares in self.mixture])[
-            np.searchsorted(ends[:-1], chance, side="right")
-        ]
-        return (
-            log_gammas(context.draws, drawn[:, 0], purpose="mask/budget/inputs"),
-            log_gammas(context.draws, drawn[:, 1], purpose="mask/budget/targets"),
-        )
+        alphas = np.array([shares.concentrations(names) for shares in self.mixture])
+        drawn = alphas[np.searchsorted(ends[:-1], chance, side="right")]
+        inputs, targets = np.split(log_gammas(context.draws, drawn, purpose="mask/budget"), 2, axis=1)
+        return inputs, targets
 
     def _part(self, modality: Modality, num_real: Int64s, num_inputs: Int64s) -> DistinctTokens | SpanBudget:
         """Return how one modality spends its inputs."""

@@ -31,8 +31,9 @@ class DistinctTokens:
         rows = np.repeat(np.arange(len(counts)), counts)
         places = np.arange(rows.size) - offsets(counts)[rows]
         keys = context.draws.hashes(f"mask/{modality.name}")
-        drawn = Ragged(counts, permute(places, size=self.num_real[rows], key=keys[rows]))
-        return plan_of(
-            drawn.window(starts=np.zeros_like(counts), counts=self.num_inputs),
-            drawn.window(starts=self.num_inputs, counts=num_targets),
-        )
+        sizes = self.num_real[counts > 0]
+        is_one_size = sizes.size > 0 and bool((sizes == sizes[0]).all())
+        size = int(sizes[0]) if is_one_size else self.num_real[rows]  # division by one number takes half the time
+        drawn = permute(places, size=size, key=keys[rows])
+        is_input = places < self.num_inputs[rows]
+        return plan_of(Ragged(self.num_inputs, drawn[is_input]), Ragged(num_targets, drawn[~is_input]))

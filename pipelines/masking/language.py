@@ -43,7 +43,7 @@ class MaskedLanguage:
     def __post_init__(self) -> None:
         require_share(self.ratio)
         for name, share in (("swapped", self.swapped), ("kept", self.kept), ("sum of both", self.swapped + self.kept)):
-            require_within(f"share of predicted tokens ({name})", share, least=0, most=1)
+            require_within(f"share of predicted tokens ({name})", share, least=0.0, most=1.0)
         if not 0 <= self.mask_id < self.vocabulary:
             raise SettingsError(
                 f"The mask has the id {self.mask_id}, which is not in a vocabulary of {self.vocabulary}."

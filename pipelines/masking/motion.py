@@ -42,7 +42,7 @@ class MotionPatches:
 
     def __post_init__(self) -> None:
         require_share(self.ratio)
-        require_within("share of hidden tokens chosen by motion", self.moving, least=0, most=1)
+        require_within("share of hidden tokens chosen by motion", self.moving, least=0.0, most=1.0)
 
     def num_visible(self, num_tokens: int) -> int:
         """Return how many of `num_tokens` stay visible."""
@@ -71,11 +71,11 @@ def motion_of(frames: Frames, clip: Clip) -> Floats:
     changes = np.zeros((len(frames), clip.frames + 1, rows * columns))
     for later in range(1, clip.frames):
         change = _mean_change(frames[:, :, later - 1], frames[:, :, later], clip)
-        changes[:, later] = change.reshape(len(frames), -1)
+        changes[:, later] = change.reshape(-1, rows * columns)
     starts = np.arange(times) * clip.tubelet
     around = changes[:, starts[:, None] + np.arange(clip.tubelet + 1)].sum(axis=2)
     known = np.minimum(starts + clip.tubelet, clip.frames - 1) - np.maximum(starts, 1) + 1
-    motion: Floats = (around / np.maximum(known, 1)[:, None]).reshape(len(frames), -1)
+    motion: Floats = (around / np.maximum(known, 1)[:, None]).reshape(-1, clip.num_tokens)
     return motion
 
 

@@ -50,19 +50,18 @@ def offsets(counts: Int64s) -> Int64s:
 
 def beyond(counts: Int64s, width: int) -> Bools:
     """Return which of `width` columns lie beyond the first `counts` [batch] of each row, bool [batch, width]."""
-    return np.arange(width) >= counts[:, None]
+    return np.arange(width, dtype=np.int32) >= counts.astype(np.int32)[:, None]
 
 
 def plan_of(visible: Ragged, target: Ragged) -> MaskPlan:
     """Return the plan of two halves, rows filled up to the longest."""
-    visible_padding, target_padding = padding_of(visible.counts), padding_of(target.counts)
     return MaskPlan(
-        visible=filled(visible.places, visible_padding, batch=len(visible.counts)),
-        target=filled(target.places, target_padding, batch=len(target.counts)),
-        visible_padding=visible_padding,
-        target_padding=target_padding,
-        visible_ids=None if visible.ids is None else filled(visible.ids, visible_padding, batch=len(visible.counts)),
-        target_ids=None if target.ids is None else filled(target.ids, target_padding, batch=len(target.counts)),
+        visible=filled(visible.places, visible.counts),
+        target=filled(target.places, target.counts),
+        visible_padding=padding_of(visible.counts),
+        target_padding=padding_of(target.counts),
+        visible_ids=None if visible.ids is None else filled(visible.ids, visible.counts),
+        target_ids=None if target.ids is None else filled(target.ids, target.counts),
     )
 
 
@@ -72,10 +71,11 @@ def padding_of(counts: Int64s) -> Bool[Tensor, "batch tokens"] | None:
     return None if (counts == most).all() else torch.from_numpy(beyond(counts, most))
 
 
-def filled(values: Int64s, padding: Bool[Tensor, "batch tokens"] | None, *, batch: int) -> Int[Tensor, "batch tokens"]:
-    """Return values that stand one row behind the other as rows, with 0 where there is padding."""
-    if padding is None:
-        return torch.from_numpy(values.reshape(batch, -1))
-    rows = np.zeros(padding.shape, dtype=np.int64)
-    rows[~padding.numpy()] = values
+def filled(values: Int64s, counts: Int64s) -> Int[Tensor, "batch tokens"]:
+    """Return values that stand one row behind the other as rows, filled up with 0 to the longest."""
+    most = int(counts.max(initial=0))
+    if values.size == most * len(counts):
+        return torch.from_numpy(values.reshape(len(counts), most))
+    rows = np.zeros((len(counts), most), dtype=np.int64)
+    rows[~beyond(counts, most)] = values
     return torch.from_numpy(rows)

@@ -49,8 +49,8 @@ class ScoredPatches:
 
     def __post_init__(self) -> None:
         require_share(self.ratio)
-        require_within("share of hidden tokens drawn at random", self.random, least=0, most=1)
-        require_within("temperature", self.temperature, least=0, most=1e6)
+        require_within("share of hidden tokens drawn at random", self.random, least=0.0, most=1.0)
+        require_within("temperature", self.temperature, least=0.0, most=1e6)
         if self.hidden not in ("highest", "lowest"):
             raise SettingsError(f"Hiding the '{self.hidden}' scores was asked for; give highest or lowest.")
 

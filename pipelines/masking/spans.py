@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.masking.ragged import Bools, Int64s, Ragged, beyond, chosen_of, offsets
+from pipelines.masking.plan import MaskContext, MaskPlan
+from pipelines.masking.ragged import Bools, Int64s, Ragged, beyond, chosen_of, offsets, plan_of
+from pipelines.masking.ranking import counts_of
+from pipelines.masking.shares import between_one_and_all_but_one, nearest_share, require_share
+from pipelines.modalities import Modality
 from pipelines.permutation import permute
 from pipelines.randomness import Draws, Floats, UInt64s
 from shards.errors import SettingsError
@@ -29,6 +33,64 @@ class Sentinels:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SentinelSpans:
+    """Hide a share `ratio` of the tokens of a text in spans of `mean_span` tokens (Raffel et al., arXiv:1910.10683, 3.1.4).
+
+    round(tokens * ratio) tokens are hidden (the product of the decimal number as written, halves to the even number), at
+    least one and never all, in round(hidden / mean_span) spans, at least one, as many as there are sentinels to name them,
+    and no two touching. In the input a sentinel stands for each span; the target is each span behind its sentinel, and one
+    more sentinel. A text of one token is left as it is; padding is neither counted nor hidden.
+
+    Deviation from the published code, whose texts always begin with a visible token and end with a hidden one: all
+    arrangements are as likely.
+
+    Raises:
+        SettingsError: The ratio is not between 0 and 1, or spans have a mean of less than one token.
+    """
+
+    sentinels: Sentinels
+    ratio: float = 0.15
+    mean_span: float = 3.0
+
+    def __post_init__(self) -> None:
+        require_share(self.ratio)
+        if not self.mean_span >= 1:
+            raise SettingsError(f"Spans of {self.mean_span} tokens were asked for; give a mean of at least 1.")
+
+    def num_target(self, num_tokens: int) -> int:
+        """Return how many of `num_tokens` are hidden."""
+        return between_one_and_all_but_one(nearest_share(num_tokens, self.ratio), num_tokens)
+
+    def plan(self, context: MaskContext, *, modality: Modality) -> MaskPlan:
+        """Return the plan of the samples of a batch; every draw comes from `context.draws`.
+
+        Raises:
+            SettingsError: The modality is not in the batch, or not as token ids.
+        """
+        ids = context.ids_of(modality)
+        num_real = context.num_real(modality)
+        num_hidden = counts_of(num_real, self.num_target, most=modality.num_tokens)
+        spans = Spans.drawn(
+            context.draws,
+            purpose=f"mask/{modality.name}",
+            length=modality.num_tokens,
+            num_visible=num_real - num_hidden,
+            num_hidden=num_hidden,
+            num_spans=self._num_spans(num_real, num_hidden),
+        )
+        return plan_of(
+            spans.input_rows(ids, num_real=num_real, sentinels=self.sentinels),
+            spans.target_rows(ids, sentinels=self.sentinels),
+        )
+
+    def _num_spans(self, num_real: Int64s, num_hidden: Int64s) -> Int64s:
+        wanted = np.maximum(np.rint(num_hidden / self.mean_span).astype(np.int64), 1)
+        most = np.minimum(num_hidden, num_real - num_hidden + 1)
+        num_spans: Int64s = np.minimum(np.minimum(wanted, most), self.sentinels.count - 1)
+        return num_spans
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spans:
     """The corrupted parts of texts: which tokens are hidden, and which of them begin a span; bool [batch, length]."""
 
@@ -44,11 +106,14 @@ class Spans:
         Counts are int64 [batch]. With a token hidden there has to be a span, and there may be at most `num_hidden` and at
         most `num_visible` + 1 of them.
         """
-        before = _distinct(num_spans, size=num_visible + 1, keys=draws.hashes(f"{purpose}/gaps"))
-        cuts = 1 + _distinct(np.maximum(num_spans - 1, 0), size=num_hidden - 1, keys=draws.hashes(f"{purpose}/lengths"))
+        numbers = _distinct(
+            np.concatenate([num_spans, np.maximum(num_spans - 1, 0)]),
+            size=np.concatenate([num_visible + 1, num_hidden - 1]),
+            keys=np.concatenate([draws.hashes(f"{purpose}/{part}") for part in ("gaps", "lengths")]),
+        )
+        before, cuts = np.split(numbers, 2)
         rows, columns = np.nonzero(~beyond(num_spans, before.shape[1]))
-        hidden_before = np.zeros((len(num_spans), before.shape[1] + 1), dtype=np.int64)
-        hidden_before[:, 1 : 1 + cuts.shape[1]] = cuts
+        hidden_before = np.pad(cuts + 1, ((0, 0), (1, 0)))
         hidden_before[np.arange(len(num_spans)), num_spans] = num_hidden
         begin = before[rows, columns] + hidden_before[rows, columns]
         end = before[rows, columns] + hidden_before[rows, columns + 1]
@@ -99,7 +164,7 @@ class Spans:
 
 def _distinct(counts: Int64s, *, size: Int64s, keys: UInt64s) -> Int64s:
     """Return `counts` [batch] different numbers below `size` [batch] for every row, ascending, filled up with 0 at the end."""
-    padding = beyond(counts, counts.max(initial=0))
+    padding = beyond(counts, int(counts.max(initial=0)))
     rows, columns = np.nonzero(~padding)
     numbers = np.full(padding.shape, np.iinfo(np.int64).max)  # sorts behind every number
     numbers[rows, columns] = permute(columns, size=size[rows], key=keys[rows])

@@ -77,14 +77,9 @@ class RunningCellTargets:
 def with_targets(plan: MaskPlan, kept: Bools) -> MaskPlan:
     """Return `plan` with only those targets that are `kept` [batch, target]."""
     counts = kept.sum(axis=1)
-    padding = padding_of(counts)
     halves = {"target": plan.target, "target_ids": plan.target_ids}
-    chosen = {
-        name: filled(values.numpy()[kept], padding, batch=len(counts))
-        for name, values in halves.items()
-        if values is not None
-    }
-    return replace(plan, **chosen, target_padding=padding)
+    chosen = {name: filled(values.numpy()[kept], counts) for name, values in halves.items() if values is not None}
+    return replace(plan, **chosen, target_padding=padding_of(counts))
 
 
 def _real_targets(plan: MaskPlan) -> Bools:
@@ -94,6 +89,6 @@ def _real_targets(plan: MaskPlan) -> Bools:
 
 
 def _require_kept(kept: float) -> None:
-    require_within("share of hidden tokens to predict", kept, least=0, most=1)
+    require_within("share of hidden tokens to predict", kept, least=0.0, most=1.0)
     if kept == 0:
         raise SettingsError("None of the hidden tokens would be predicted; give a share above 0.")

@@ -59,7 +59,7 @@ class TimeFrequencyPatches:
         kept_bands = np.full_like(num_real, _num_kept(bands, self.frequency))
         sees_band = _kept(context.draws.uniforms(bands, purpose=f"{purpose}/band"), real=num_bands, kept=kept_bands)
         visible = sees_time[:, :, None] & sees_band[:, None, :]
-        return divided_plan(~visible.reshape(len(visible), -1), num_real=num_real)
+        return divided_plan(~visible.reshape(-1, modality.num_tokens), num_real=num_real)
 
 
 def _num_kept(count: int, share: float) -> int:
