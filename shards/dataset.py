@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shards.errors import CorruptShardError, DatasetError, MissingFieldError, did_you_mean
-from shards.index import ArrowTable
+from shards.bounded import Bounded
+from shards.errors import CorruptShardError, Damage, DatasetError, MissingFieldError, did_you_mean
+from shards.index_block import IndexBlock
 from shards.manifest import MANIFEST, Manifest, load_manifest
-from shards.receipt import require_inside
 from shards.sample import Sample
 from shards.schema import BLOCK
 from shards.shard_reader import Row, ShardReader
+from shards.shard_table import BLOCKS_PER_SHARD, Ids, ShardTable
 from shards.storage import bytes_digest
+from shards.store import Folder, Store
 from shards.target_table import TargetTable, open_target, sealed_targets
 
-Ids = npt.NDArray[np.int64]
+__all__ = ["Dataset", "Ids"]
+
+OpenBlock = tuple[Callable[[Row], Sample], IndexBlock]
+"""Reads the rows of a block, and the block."""
 
 _OPEN_SHARDS = 256
 _KEPT_BLOCKS = 2048
-"""Blocks of the index that are kept as rows, about 40 kB each; the oldest makes room."""
+"""Blocks of the index that are kept in memory for each choice of fields, about 20 kB each."""
 
 
 class Dataset:
@@ -48,8 +53,8 @@ class Dataset:
     def _forget(self) -> None:
         """Start with no file open and no block read."""
         self._readers: dict[int, ShardReader] = {}
-        self._rows: dict[tuple[int, int, tuple[str, ...]], list[Row]] = {}
-        self._facts: dict[tuple[int, int, str], list[Any]] = {}
+        self._blocks: dict[tuple[str, ...], Bounded[int, OpenBlock]] = {}
+        self._columns: dict[str, Bounded[int, list[Any]]] = {}
 
     @classmethod
     def open(cls, root: str | Path) -> Dataset:
@@ -86,31 +91,12 @@ class Dataset:
         return self.manifest.fields[field].samples if field in self.manifest.fields else 0
 
     @cached_property
-    def _shards(self) -> ArrowTable:
-        return ArrowTable(self.root / self.manifest.shards.path)
+    def _store(self) -> Store:
+        return Folder(self.root)
 
     @cached_property
-    def _samples(self) -> Ids:
-        column: Ids = self._shards.block(0).column("samples").to_numpy()
-        return column
-
-    @cached_property
-    def _opened_shards(self) -> Ids:
-        """Numbers of the shards that the opened split is made of, in order."""
-        splits = self._shards.block(0).column("split").to_pylist()
-        return np.array([shard for shard, split in enumerate(splits) if self.split in ("", split)], dtype=np.int64)
-
-    @cached_property
-    def _first_blocks(self) -> Ids:
-        return _counts_before(self._samples[self._opened_shards] // BLOCK)
-
-    @cached_property
-    def _first_tails(self) -> Ids:
-        return _counts_before(self._samples[self._opened_shards] % BLOCK)
-
-    @cached_property
-    def _num_full_blocks(self) -> int:
-        return int((self._samples[self._opened_shards] // BLOCK).sum())
+    def _shards(self) -> ShardTable:
+        return ShardTable(self._store.table(self.manifest.shards.path), self.manifest.num_shards, self.split)
 
     def locate(self, ids: Ids) -> tuple[Ids, Ids]:
         """Return the shard and the row inside it of every sample number; O(log shards) each.
@@ -120,19 +106,10 @@ class Dataset:
         """
         if ids.size and (ids.min() < 0 or ids.max() >= self.num_samples):
             raise IndexError(f"{self.root} has samples 0..{self.num_samples - 1}; asked for {ids.min()}..{ids.max()}.")
-        blocks, tails = ids // BLOCK, ids - self._num_full_blocks * BLOCK
-        is_tail = tails >= 0
-        by_block = np.searchsorted(self._first_blocks, blocks, side="right") - 1
-        by_tail = np.searchsorted(self._first_tails, tails, side="right") - 1
-        places = np.where(is_tail, by_tail, by_block)
-        shards = self._opened_shards[places]
-        block_rows = (blocks - self._first_blocks[places]) * BLOCK + ids % BLOCK
-        tail_start = self._samples[shards] // BLOCK * BLOCK
-        tail_rows = tail_start + tails - self._first_tails[places]
-        return shards, np.where(is_tail, tail_rows, block_rows)
+        return self._shards.locate(ids)
 
     def read(self, ids: Ids, fields: Sequence[str]) -> list[Sample]:
-        """Read samples by number, each member checked against its digest.
+        """Read samples by number, header and payload of each member checked.
 
         A field that a sample does not have is absent from its `fields`.
 
@@ -140,52 +117,80 @@ class Dataset:
             MissingFieldError: The dataset holds no such field at all.
             CorruptShardError: Stored bytes differ from what was written; names shard, key and field.
         """
+        return [_sound(sample) for sample in self.read_each(ids, fields)]
+
+    def read_each(self, ids: Ids, fields: Sequence[str]) -> list[Sample | CorruptShardError]:
+        """Read samples by number like `read`; the place of a damaged one is taken by the error that tells what is wrong.
+
+        Raises:
+            MissingFieldError: The dataset holds no such field at all.
+        """
         for field in fields:
             self._require_field(field)
         wanted = tuple(fields)
-        shards, places = self.locate(ids)
-        return [
-            self.reader(shard).read(self._block_rows(shard, place // BLOCK, wanted)[place % BLOCK])
-            for shard, place in zip(shards.tolist(), places.tolist(), strict=True)
-        ]
+        blocks = self._blocks_with(wanted)
+        samples: list[Sample | CorruptShardError] = []
+        for place, row in self.places(ids):
+            try:
+                read, block = blocks.get(place) or self._open_block(place, wanted)
+                samples.append(read((block, row)))
+            except CorruptShardError as error:
+                samples.append(error)
+        return samples
 
     def column(self, ids: Ids, name: str) -> npt.NDArray[Any]:
         """Return one indexed fact (`label`, `image.width`, ...) of many samples, without touching a tar.
 
         Raises:
             MissingFieldError: The index has no such column.
+            CorruptShardError: An index is damaged.
         """
-        shards, places = self.locate(ids)
-        return np.array(
-            [
-                self._block_facts(shard, place // BLOCK, name)[place % BLOCK]
-                for shard, place in zip(shards.tolist(), places.tolist(), strict=True)
-            ]
-        )
-
-    def _block_rows(self, shard: int, block: int, fields: tuple[str, ...]) -> list[Row]:
-        rows = self._rows.get((shard, block, fields))
-        if rows is None:
-            reader = self.reader(shard)
-            if reader.num_rows != self.shard_samples(shard):
-                raise CorruptShardError(
-                    f"The index of {reader.tar} has {reader.num_rows} rows, the manifest of {self.root} says "
-                    f"{self.shard_samples(shard)}. Run `maskloom verify {self.root}`."
-                )
-            rows = reader.rows(block, fields)
-            _keep(self._rows, (shard, block, fields), rows)
-        return rows
-
-    def _block_facts(self, shard: int, block: int, name: str) -> list[Any]:
-        values = self._facts.get((shard, block, name))
-        if values is None:
-            values = self.reader(shard).facts(block, name)
-            _keep(self._facts, (shard, block, name), values)
-        return values
+        return np.array(self._values(ids, name))
 
     def keys(self, ids: Ids) -> list[str]:
         """Return the keys of samples."""
-        return [str(key) for key in self.column(ids, "key")]
+        return self._values(ids, "key")
+
+    def _values(self, ids: Ids, name: str) -> list[Any]:
+        kept = self._columns.get(name)
+        if kept is None:
+            kept = self._columns[name] = Bounded(_KEPT_BLOCKS)
+        return [(kept.get(place) or self._load_column(kept, place, name))[row] for place, row in self.places(ids)]
+
+    def _load_column(self, kept: Bounded[int, list[Any]], place: int, name: str) -> list[Any]:
+        values = kept[place] = self._reader_of_all_rows(place // BLOCKS_PER_SHARD).facts(place % BLOCKS_PER_SHARD, name)
+        return values
+
+    def places(self, ids: Ids) -> Iterator[tuple[int, int]]:
+        """Yield the block of every sample, as the number shard * BLOCKS_PER_SHARD + block, and its row in there.
+
+        Raises:
+            IndexError: A number is negative or not below num_samples.
+        """
+        shards, rows = self.locate(ids)
+        return zip((shards * BLOCKS_PER_SHARD + rows // BLOCK).tolist(), (rows % BLOCK).tolist(), strict=True)
+
+    def _blocks_with(self, fields: tuple[str, ...]) -> Bounded[int, OpenBlock]:
+        blocks = self._blocks.get(fields)
+        if blocks is None:
+            blocks = self._blocks[fields] = Bounded(_KEPT_BLOCKS)
+        return blocks
+
+    def _open_block(self, place: int, fields: tuple[str, ...]) -> OpenBlock:
+        reader = self._reader_of_all_rows(place // BLOCKS_PER_SHARD)
+        opened = self._blocks[fields][place] = reader.read, reader.block(place % BLOCKS_PER_SHARD, fields)
+        return opened
+
+    def _reader_of_all_rows(self, shard: int) -> ShardReader:
+        reader = self.reader(shard)
+        if reader.num_rows != self.shard_samples(shard):
+            raise CorruptShardError(
+                f"The index of {reader.name} has {reader.num_rows} rows, the manifest of {self.root} says "
+                f"{self.shard_samples(shard)}. Run `maskloom verify {self.root}`.",
+                kind=Damage.PAYLOAD,
+                shard=reader.path,
+            )
+        return reader
 
     def target(self, name: str) -> TargetTable:
         """Open the sealed stored target `name`: a target id, or the name of the only such teacher.
@@ -201,30 +206,47 @@ class Dataset:
 
     def shard_digest(self, shard: int) -> str:
         """Return the recorded digest of a shard's tar."""
-        return str(self._shards.block(0).column("tar_digest")[shard].as_py())
+        return self._shards.text(shard, "tar_digest")
 
     def receipt_digest(self, shard: int) -> str:
         """Return the digest of the receipt that a shard was sealed with."""
-        return str(self._shards.block(0).column("receipt_digest")[shard].as_py())
+        return self._shards.text(shard, "receipt_digest")
 
     def shard_samples(self, shard: int) -> int:
         """Return how many samples a shard holds."""
-        return int(self._samples[shard])
+        return int(self._shards.samples[shard])
 
     def shard_paths(self, shard: int) -> tuple[Path, Path]:
         """Return the tar and the index file of a shard."""
-        table = self._shards.block(0)
-        tar, index = (require_inside(str(table.column(name)[shard])) for name in ("tar", "index"))
-        return self.root / tar, self.root / index
+        return self.root / self._shards.path(shard, "tar"), self.root / self._shards.path(shard, "index")
 
     def reader(self, shard: int) -> ShardReader:
-        """Return the random-access reader of one shard."""
+        """Return the random-access reader of one shard.
+
+        Raises:
+            CorruptShardError: The tar or its index is missing, or the index is no Arrow file.
+        """
         reader = self._readers.get(shard)
         if reader is None:
-            if len(self._readers) >= _OPEN_SHARDS:
-                self._readers.pop(next(iter(self._readers))).close()
-            reader = self._readers[shard] = ShardReader(*self.shard_paths(shard), self.manifest.kinds)
+            self._forget_shards(len(self._readers) - _OPEN_SHARDS + 1)
+            tar, index = self._shards.path(shard, "tar"), self._shards.path(shard, "index")
+            reader = self._readers[shard] = ShardReader(
+                self._store.open(tar),
+                self._store.table(index),
+                name=str(self.root / tar),
+                path=tar,
+                fields=self.manifest.kinds,
+            )
         return reader
+
+    def _forget_shards(self, count: int) -> None:
+        """Drop the `count` shards that were opened first, with their blocks, so that their files are closed."""
+        for shard in list(self._readers)[: max(count, 0)]:
+            places = range(shard * BLOCKS_PER_SHARD, shard * BLOCKS_PER_SHARD + -(-self.shard_samples(shard) // BLOCK))
+            for blocks in self._blocks.values():
+                for place in places:
+                    blocks.pop(place, None)
+            del self._readers[shard]
 
     def _require_field(self, field: str) -> None:
         held = self.manifest.fields
@@ -234,18 +256,13 @@ class Dataset:
             )
 
 
+def _sound(sample: Sample | CorruptShardError) -> Sample:
+    if isinstance(sample, CorruptShardError):
+        raise sample
+    return sample
+
+
 def _path_and_split(path: Path) -> tuple[Path, str]:
     """Take `folder:split` apart; a folder that is really called so counts as a folder."""
     name, colon, split = path.name.rpartition(":")
     return (path.with_name(name), split) if colon and name and not path.exists() else (path, "")
-
-
-def _counts_before(counts: Ids) -> Ids:
-    """Return for every place the sum of all counts before it."""
-    return np.cumsum(counts, dtype=np.int64) - counts
-
-
-def _keep(kept: dict[Any, Any], place: Any, value: Any) -> None:  # noqa: ANN401 - a bounded cache of anything
-    if len(kept) >= _KEPT_BLOCKS:
-        kept.pop(next(iter(kept)))
-    kept[place] = value

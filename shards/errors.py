@@ -3,7 +3,7 @@
     MaskloomError               something a user can act on; the command prints the message, never a traceback
     ├── DatasetError            a dataset folder is not what it claims to be
     │   ├── MissingDatasetError     there is no sealed dataset where one was asked for
-    │   ├── CorruptShardError       stored bytes differ from what was recorded (shard, key)
+    │   ├── CorruptShardError       stored bytes are not, or not to be had as, what was recorded (kind, shard, key, field)
     │   └── PlanMismatchError       a resumed ingest no longer matches the folder it resumes
     ├── MissingFieldError       a field was asked for that the dataset does not hold
     ├── MissingTargetError      a stored target was asked for that is not there, or not sealed
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from enum import StrEnum
 
 
 class MaskloomError(Exception):
@@ -32,8 +33,50 @@ class MissingDatasetError(DatasetError):
     """There is no sealed dataset where one was asked for."""
 
 
+class Damage(StrEnum):
+    """What is wrong with stored bytes. The list is closed."""
+
+    PAYLOAD = "payload"
+    """A member is not what was stored."""
+    HEADER = "header"
+    """The tar header before a member is damaged, or that of another member."""
+    TRUNCATED = "truncated"
+    """A file ends before what it should hold."""
+    MISSING = "missing"
+    """A file is not there."""
+    TARGET = "target"
+    """A stored target does not belong to the samples: stale, or of another shard."""
+    DECODE = "decode"
+    """The bytes are those that were stored, but cannot be decoded."""
+    UNREACHABLE = "unreachable"
+    """A server did not hand the bytes over."""
+
+
 class CorruptShardError(DatasetError):
-    """Stored bytes differ from what was recorded when they were written."""
+    """Stored bytes differ from what was recorded when they were written, or cannot be had.
+
+    Args:
+        message: What people read; complete without the rest.
+        kind: What is wrong, as far as it is known.
+        shard: The file, as its dataset names it, if it is one of a shard.
+        key: The sample, if it is a single one.
+        field: Its field.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: Damage | None = None,
+        shard: str | None = None,
+        key: str | None = None,
+        field: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.shard = shard
+        self.key = key
+        self.field = field
 
 
 class PlanMismatchError(DatasetError):

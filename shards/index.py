@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shards.errors import CorruptShardError
+from shards.errors import CorruptShardError, Damage
 from shards.schema import ABSENT, BLOCK, fact_columns
 from shards.storage import file_digest, sync
 
@@ -39,19 +39,26 @@ def _absent_fact(data_type: pa.DataType) -> int | None:
 
 
 class ArrowTable:
-    """An Arrow file opened by memory map; batches are views, nothing is copied until a column is asked for.
+    """An Arrow file, by memory map or any other source of bytes; batches are views, nothing is copied.
+
+    Args:
+        path: Names the file in messages, and is opened by memory map unless there is a `source`.
+        source: The content of the file.
 
     Raises:
         CorruptShardError: The file is missing or no Arrow file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str, source: pa.NativeFile | None = None) -> None:
         self.path = path
         try:
-            self._map = pa.memory_map(str(path))
-            self._reader = pa.ipc.open_file(self._map)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise CorruptShardError(f"{path} cannot be read as an Arrow file: {error}.") from error
+            self._source = pa.memory_map(str(path)) if source is None else source
+            self._reader = pa.ipc.open_file(self._source)
+        except (OSError, pa.ArrowException) as error:
+            kind = Damage.MISSING if isinstance(error, FileNotFoundError) else Damage.TRUNCATED
+            raise CorruptShardError(
+                f"{path} cannot be read as an Arrow file: {error}. Run `maskloom verify`.", kind=kind, shard=str(path)
+            ) from error
 
     @property
     def schema(self) -> pa.Schema:
@@ -64,8 +71,21 @@ class ArrowTable:
         return int(self._reader.num_record_batches)
 
     def block(self, number: int) -> pa.RecordBatch:
-        """Return the record batch of block `number`."""
-        return self._reader.get_batch(number)
+        """Return the record batch of block `number`, whose offsets are known to stay inside it.
+
+        Raises:
+            CorruptShardError: There is no such block, or it is damaged.
+        """
+        try:
+            batch = self._reader.get_batch(number)
+            batch.validate(full=True)  # a damaged offset would be followed out of the file
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise CorruptShardError(
+                f"{self.path}: block {number} cannot be read: {error}. Run `maskloom verify`.",
+                kind=Damage.PAYLOAD,
+                shard=str(self.path),
+            ) from error
+        return batch
 
     def rows(self) -> Iterable[dict[str, Any]]:
         """Iterate over all rows as dictionaries, a block at a time."""

@@ -1,26 +1,24 @@
-"""Reads single samples out of one shard: index rows by memory map, payloads by `pread`, digest on every read."""
+"""Reads single samples out of one shard: header and payload of every member in one read, both checked every time."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import repeat
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import xxhash
 
-from shards.errors import CorruptShardError, MissingFieldError, did_you_mean
+from shards.errors import CorruptShardError, Damage
 from shards.index import ArrowTable
+from shards.index_block import Facts, IndexBlock, Layout
 from shards.sample import Sample
 from shards.schema import BLOCK, LABEL, Fields, fact_columns, kind_spec
+from shards.store import StoredFile
+from shards.tar import HEADER_BYTES, header_flaw
 
-Member = tuple[str, int, int, int]
-"""Field, byte offset, size and XXH3 of a payload, or of the span of a sequence."""
-Row = tuple[str, Mapping[str, Any], tuple[Member, ...]]
-"""Key, facts and members of a sample: all that is needed to read it."""
+Row = tuple[IndexBlock, int]
+"""A block and a row of it: all that is needed to read a sample."""
+
+_ADVICE = "Run `maskloom verify`, then take the shard from a sound copy, or ingest into a new folder."
 
 
 class ShardReader:
@@ -28,79 +26,64 @@ class ShardReader:
 
     Args:
         tar: The tar.
-        index: The Arrow file beside it.
+        index: The table beside it.
+        name: The tar in messages.
+        path: The tar as the dataset names it.
         fields: The fields of the dataset, with their kinds.
-
-    Raises:
-        CorruptShardError: The tar cannot be opened.
     """
 
-    def __init__(self, tar: Path, index: Path, fields: Fields) -> None:
-        self.tar = tar
+    def __init__(self, tar: StoredFile, index: ArrowTable, *, name: str, path: str, fields: Fields) -> None:
+        self.name = name
+        self.path = path
+        self._tar = tar
+        self._table = index
         self._fields = fields
-        self._sequences = frozenset(name for name, kind in fields.items() if kind_spec(kind).is_sequence)
-        self._index = index
-        try:
-            self._descriptor = os.open(tar, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise CorruptShardError(
-                f"{tar} cannot be opened: {error.strerror}. Run `maskloom verify` on the dataset."
-            ) from error
+        self._layouts: dict[tuple[str, ...], Layout] = {}
 
     @cached_property
-    def _table(self) -> ArrowTable:
-        return ArrowTable(self._index)
-
-    @property
     def num_rows(self) -> int:
         """Samples in the shard."""
         blocks = self._table.num_blocks
         return 0 if blocks == 0 else (blocks - 1) * BLOCK + int(self._table.block(blocks - 1).num_rows)
 
-    def close(self) -> None:
-        """Close the tar."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __del__(self) -> None:
-        if getattr(self, "_descriptor", -1) >= 0:
-            self.close()
-
-    def rows(self, block: int, fields: tuple[str, ...]) -> list[Row]:
-        """Return what is needed to read the samples of a block with the given fields."""
-        batch = self._table.block(block)
-        keys = _values(batch, "key")
-        names = self._fact_names(fields)
-        facts = zip(*(_values(batch, name) for name in names), strict=True) if names else [()] * len(keys)
-        members = list(zip(*(_members(batch, field) for field in fields), strict=True)) if fields else [()] * len(keys)
-        if any((batch.column(f"{field}.size").to_numpy() < 0).any() for field in fields):
-            members = [tuple(member for member in row if member[2] >= 0) for row in members]
-        named = [dict(zip(names, values, strict=True)) for values in facts]
-        return list(zip(keys, named, members, strict=True))
-
-    def read(self, row: Row) -> Sample:
-        """Read the payloads of a row and check them.
+    def block(self, number: int, fields: tuple[str, ...]) -> IndexBlock:
+        """Return what is needed to read the samples of a block with the given fields.
 
         Raises:
-            CorruptShardError: Stored bytes differ from their recorded digest.
+            CorruptShardError: The index is damaged.
         """
-        key, facts, members = row
+        return IndexBlock(self._table.block(number), self._layout(fields))
+
+    def rows(self, block: int, fields: tuple[str, ...]) -> list[Row]:
+        """Return the rows of a block, to `read` them with the given fields."""
+        loaded = self.block(block, fields)
+        return [(loaded, row) for row in range(len(loaded.keys))]
+
+    def read(self, row: Row) -> Sample:
+        """Read the members of a row and check their headers and digests.
+
+        Raises:
+            CorruptShardError: What is stored differs from what was recorded; names shard, key and field.
+        """
+        block, number = row
+        key = block.keys[number]
         payloads: dict[str, bytes] = {}
         frames: dict[str, tuple[bytes, ...]] = {}
-        for field, offset, size, digest in members:
-            data = os.pread(self._descriptor, size, offset)
-            if field in self._sequences:
-                frames[field] = _slices(data, facts[f"{field}.starts"], facts[f"{field}.sizes"])
+        for field, is_sequence, offsets, sizes, digests in block.members:
+            size = sizes[number]
+            if size < 0:
+                continue
+            offset = offsets[number]
+            if is_sequence:
+                starts, lengths = (block.column(f"{field}.{part}")[number] for part in ("starts", "sizes"))
+                frames[field] = self._frames(key, field, offset, size, starts, lengths)
                 found = _digest_of_all(frames[field])
             else:
-                payloads[field], found = data, xxhash.xxh3_64_intdigest(data)
-            if found != digest:
-                raise CorruptShardError(
-                    f"{self.tar}: field '{field}' of sample '{key}' (bytes {offset}..{offset + size}) is not what was "
-                    "stored. The file was damaged or replaced: run `maskloom verify`, then ingest into a new folder."
-                )
-        return Sample(key, payloads, facts, frames)
+                payloads[field] = payload = self._payload(key, field, offset, size)
+                found = xxhash.xxh3_64_intdigest(payload)
+            if found != digests[number]:
+                raise self._damaged(Damage.PAYLOAD, key, field, "is not what was stored")
+        return Sample(key, payloads, Facts(block, number), frames)
 
     def facts(self, block: int, name: str) -> list[Any]:
         """Return one indexed value of all samples of a block.
@@ -108,20 +91,62 @@ class ShardReader:
         Raises:
             MissingFieldError: The index has no column `name`.
         """
-        names = self._table.schema.names
-        if name not in names:
-            raise MissingFieldError(f"{self.tar}: the index has no column '{name}'.{did_you_mean(name, names)}")
-        values: list[Any] = self._table.block(block).column(name).to_pylist()
-        return values
+        return self.block(block, ()).column(name)
 
-    def _fact_names(self, fields: tuple[str, ...]) -> list[str]:
-        known = self._table.schema.names
-        wanted = [name for field in fields for name in fact_columns(field, self._fields[field])]
-        return [name for name in dict.fromkeys([*wanted, LABEL]) if name in known]
+    def _payload(self, key: str, field: str, offset: int, size: int) -> bytes:
+        """Return a payload that stands behind a sound header."""
+        data = self._span(key, field, offset, size)
+        self._require_header(key, field, data, size)
+        return data[HEADER_BYTES:]
 
+    def _span(self, key: str, field: str, offset: int, size: int) -> bytes:
+        """Return a payload, or the span of a sequence, with the header before it."""
+        end = offset + size
+        if offset < HEADER_BYTES or end > self._tar.size:
+            raise self._damaged(
+                Damage.TRUNCATED, key, field, f"should stand in bytes {offset}..{end}, the file has {self._tar.size}"
+            )
+        data = self._tar.pread(size + HEADER_BYTES, offset - HEADER_BYTES)
+        if len(data) != size + HEADER_BYTES:
+            raise self._damaged(Damage.TRUNCATED, key, field, f"ends after {len(data)} of {size + HEADER_BYTES} bytes")
+        return data
 
-def _slices(span: bytes, starts: list[int], sizes: list[int]) -> tuple[bytes, ...]:
-    return tuple(span[start : start + size] for start, size in zip(starts, sizes, strict=True))
+    def _frames(
+        self, key: str, field: str, offset: int, size: int, starts: list[int] | None, lengths: list[int] | None
+    ) -> tuple[bytes, ...]:
+        """Return the payloads of a span; a header stands before each of them."""
+        if not starts or not lengths or len(starts) != len(lengths) or min(*starts, *lengths) < 0:
+            raise self._damaged(Damage.PAYLOAD, key, field, f"has frames at {starts} of sizes {lengths} in the index")
+        data = self._span(key, field, offset, size)
+        for start, length in zip(starts, lengths, strict=True):
+            self._require_header(key, field, data[start : start + HEADER_BYTES], length)
+        begins = (start + HEADER_BYTES for start in starts)
+        return tuple(data[begin : begin + length] for begin, length in zip(begins, lengths, strict=True))
+
+    def _require_header(self, key: str, field: str, data: bytes, size: int) -> None:
+        flaw = header_flaw(data, key, size)
+        if flaw is not None:
+            raise self._damaged(Damage.HEADER, key, field, f"stands behind a damaged tar header: {flaw}")
+
+    def _damaged(self, kind: Damage, key: str, field: str, what: str) -> CorruptShardError:
+        return CorruptShardError(
+            f"{self.name}: field '{field}' of sample '{key}' {what}. The file was damaged or replaced. {_ADVICE}",
+            kind=kind,
+            shard=self.path,
+            key=key,
+            field=field,
+        )
+
+    def _layout(self, fields: tuple[str, ...]) -> Layout:
+        layout = self._layouts.get(fields)
+        if layout is None:
+            layout = self._layouts[fields] = Layout(
+                path=str(self._table.path),
+                columns={name: place for place, name in enumerate(self._table.schema.names)},
+                fields={field: kind_spec(self._fields[field]).is_sequence for field in fields},
+                facts=(*(name for field in fields for name in fact_columns(field, self._fields[field])), LABEL),
+            )
+        return layout
 
 
 def _digest_of_all(elements: tuple[bytes, ...]) -> int:
@@ -130,15 +155,3 @@ def _digest_of_all(elements: tuple[bytes, ...]) -> int:
     for element in elements:
         state.update(element)
     return state.intdigest()
-
-
-def _members(batch: pa.RecordBatch, field: str) -> Iterator[Member]:
-    parts = (_values(batch, f"{field}.{part}") for part in ("offset", "size", "xxh3"))
-    return zip(repeat(field), *parts)
-
-
-def _values(batch: pa.RecordBatch, name: str) -> list[Any]:
-    column = batch.column(name)
-    if pa.types.is_integer(column.type) and column.null_count == 0:
-        return list(column.to_numpy().tolist())  # several times faster than one Arrow scalar after the other
-    return list(column.to_pylist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shards.errors import CorruptShardError, DatasetError, MissingTargetError, did_you_mean
+from shards.bounded import Bounded
+from shards.errors import CorruptShardError, Damage, DatasetError, MissingTargetError, did_you_mean
 from shards.index import ArrowTable
 from shards.receipt import FileRecord, receipt_path
-from shards.schema import BLOCK
+from shards.shard_table import BLOCKS_PER_SHARD
 from shards.storage import (
     bytes_digest,
-    canonical_json,
     create_if_absent,
     file_digest,
     publish,
@@ -28,9 +28,27 @@ from shards.storage import (
     sync,
     temporary_path,
 )
+from shards.target_spec import STORED_TYPES, SealedTarget, TargetReceipt, TargetSpec
 
 if TYPE_CHECKING:
-    from shards.dataset import Dataset, Ids
+    from shards.dataset import Dataset
+    from shards.shard_table import Ids
+
+__all__ = [
+    "STORED_TYPES",
+    "SealedTarget",
+    "TargetReceipt",
+    "TargetSpec",
+    "TargetTable",
+    "open_target",
+    "read_sealed",
+    "read_target_receipt",
+    "require_bound",
+    "seal_target",
+    "sealed_targets",
+    "target_folder",
+    "write_target_shard",
+]
 
 TARGETS = "targets"
 TARGET = "target.json"
@@ -38,102 +56,6 @@ TARGET = "target.json"
 _OPEN_SHARDS = 256
 _KEPT_BLOCKS = 4096
 """What a reader keeps open: files of shards, and views on their blocks, which are pages of the map and no copies."""
-
-STORED_TYPES: Mapping[str, pa.DataType] = {
-    "float16": pa.float16(),
-    "float32": pa.float32(),
-    "uint16": pa.uint16(),
-    "uint32": pa.uint32(),
-}
-"""Element types that a target may be stored in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetSpec:
-    """Everything that decides the values of a target; its hash is part of the target's id.
-
-    Args:
-        teacher: Name of the teacher.
-        teacher_settings: Its settings.
-        weights_sha256: Digest of its weights, if it has any.
-        preprocessing: How pixels become the teacher's input, in words.
-        views: The named views, as JSON: policy, its parameters, count and seed.
-        shape: Shape of one view's target, for example (196, 108).
-        dtype: Element type on disk.
-        software: Library versions that the values depend on.
-    """
-
-    teacher: str
-    teacher_settings: Mapping[str, Any]
-    weights_sha256: str | None
-    preprocessing: str
-    views: Mapping[str, Any]
-    shape: tuple[int, ...]
-    dtype: str
-    software: Mapping[str, str]
-
-    @property
-    def target_id(self) -> str:
-        """Name of the target's folder: teacher and hash of the whole specification."""
-        return f"{self.teacher}-{short_digest(bytes_digest(canonical_json(asdict(self))))}"
-
-    @property
-    def num_views(self) -> int:
-        """How many named views are stored."""
-        return int(self.views["count"])
-
-    @property
-    def row_values(self) -> int:
-        """Values in one view's target."""
-        return int(np.prod(self.shape))
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes that one sample takes, over all views."""
-        return self.row_values * self.num_views * int(np.dtype(self.dtype).itemsize)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TargetSpec:
-        """Read a specification back."""
-        return cls(**{**data, "shape": tuple(data["shape"])})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetReceipt:
-    """The commit of one shard of a target, bound to the digest of the base shard it was computed from."""
-
-    shard: int
-    target_id: str
-    base_digest: str
-    samples: int
-    file: FileRecord
-
-    def to_json(self) -> bytes:
-        """Serialise the receipt."""
-        return canonical_json(asdict(self))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealedTarget:
-    """The content of `target.json`: the specification, what is stored, and how far it is from a float32 recomputation."""
-
-    target_id: str
-    spec: TargetSpec
-    dataset_id: str
-    num_samples: int
-    num_bytes: int
-    parity: Mapping[str, float]
-    receipts_digest: str = field(default="")
-
-    def to_json(self) -> bytes:
-        """Serialise the sealed target."""
-        return canonical_json(asdict(self))
-
-    @classmethod
-    def from_json(cls, data: bytes) -> SealedTarget:
-        """Read `target.json` back."""
-        content = json.loads(data)
-        return cls(**{**content, "spec": TargetSpec.from_json(content["spec"])})
 
 
 def target_folder(root: Path, target_id: str) -> Path:
@@ -238,12 +160,14 @@ def require_bound(dataset: Dataset, receipt: TargetReceipt) -> None:
     """Check that a target's shard was computed from the base shard as it is now.
 
     Raises:
-        DatasetError: The base shard has changed since.
+        CorruptShardError: The base shard has changed since.
     """
     if receipt.base_digest != dataset.shard_digest(receipt.shard):
-        raise DatasetError(
+        raise CorruptShardError(
             f"Target {receipt.target_id} of {dataset.root} is stale: shard {receipt.shard} has changed since it was "
-            f"computed. Delete {target_folder(dataset.root, receipt.target_id)} and run `maskloom targets` again."
+            f"computed. Delete {target_folder(dataset.root, receipt.target_id)} and run `maskloom targets` again.",
+            kind=Damage.TARGET,
+            shard=receipt.file.path,
         )
 
 
@@ -294,7 +218,9 @@ def open_target(dataset: Dataset, name: str) -> TargetTable:
 
 
 class TargetTable:
-    """Random access to the rows of one stored target, by memory map.
+    """Random access to the rows of one stored target; rows of a block are views of its file, and no copies.
+
+    Before the first row of a block is handed out, its keys are compared with those of the base block.
 
     Args:
         dataset: The dataset that the target belongs to.
@@ -305,39 +231,88 @@ class TargetTable:
         self.spec = spec
         self._dataset = dataset
         self._folder = target_folder(dataset.root, spec.target_id)
-        self._tables: dict[int, ArrowTable] = {}
-        self._views: dict[tuple[int, int, int], npt.NDArray[Any]] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._tables: Bounded[int, ArrowTable] = Bounded(_OPEN_SHARDS)
+        self._blocks: Bounded[int, list[npt.NDArray[Any]]] = Bounded(_KEPT_BLOCKS)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"spec": self.spec, "_dataset": self._dataset, "_folder": self._folder, "_tables": {}, "_views": {}}
+        return {"spec": self.spec, "_dataset": self._dataset, "_folder": self._folder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
 
     def read(self, ids: Ids, k: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return the stored rows of view `k[i]` of sample `ids[i]`: (samples, *shape) of the stored dtype.
 
         Raises:
-            CorruptShardError: A file is missing or damaged.
-            DatasetError: The target is stale.
+            CorruptShardError: A file is missing, damaged, stale, or that of other samples.
         """
         rows = np.empty((len(ids), self.spec.row_values), self.spec.dtype)
-        shards, places = self._dataset.locate(ids)
-        for out, shard, place, view in zip(rows, shards.tolist(), places.tolist(), k.tolist(), strict=True):
-            out[:] = self._block(shard, place // BLOCK, view)[place % BLOCK]
+        blocks = self._blocks
+        for out, (place, row), view in zip(rows, self._dataset.places(ids), k.tolist(), strict=True):
+            out[:] = (blocks.get(place) or self._load(place))[view][row]
         return rows.reshape(len(ids), *self.spec.shape)
+
+    def damage(self, ids: Ids) -> list[CorruptShardError | None]:
+        """Return, for every sample, the error that reading its rows would raise, or None."""
+        found: dict[int, CorruptShardError | None] = {}
+        places = [place for place, _ in self._dataset.places(ids)]
+        for place in places:
+            if place not in found:
+                found[place] = self._damage_of(place)
+        return [found[place] for place in places]
+
+    def _damage_of(self, place: int) -> CorruptShardError | None:
+        try:
+            if place not in self._blocks:
+                self._load(place)
+        except CorruptShardError as error:
+            return error
+        return None
 
     def keys(self, shard: int) -> list[str]:
         """Return the keys stored beside the rows of one shard, in order."""
         table = self._table(shard)
         return [str(key) for block in range(table.num_blocks) for key in table.block(block).column("key").to_pylist()]
 
-    def _block(self, shard: int, block: int, view: int) -> npt.NDArray[Any]:
-        found = self._views.get((shard, block, view))
-        if found is None:
-            if len(self._views) >= _KEPT_BLOCKS:
-                self._views.pop(next(iter(self._views)))
-            column = self._table(shard).block(block).column(f"view{view}")
-            values = column.flatten().to_numpy(zero_copy_only=True)
-            found = self._views[shard, block, view] = values.reshape(-1, self.spec.row_values)
-        return found
+    def _load(self, place: int) -> list[npt.NDArray[Any]]:
+        """Open a block, and return the rows of each of its views."""
+        shard, block = divmod(place, BLOCKS_PER_SHARD)
+        table = self._table(shard)
+        batch = table.block(block)
+        self._require_same_keys(str(table.path), batch, self._dataset.reader(shard).facts(block, "key"))
+        values = [self._values(str(table.path), batch, f"view{view}") for view in range(self.spec.num_views)]
+        self._blocks[place] = values
+        return values
+
+    def _require_same_keys(self, path: str, batch: pa.RecordBatch, keys: list[str]) -> None:
+        stored = batch.column("key").to_pylist() if "key" in batch.schema.names else []
+        if stored != keys:
+            differing = next((key for key, other in zip_longest(keys, stored) if key != other), None)
+            raise CorruptShardError(
+                f"{path} does not hold the rows of sample '{differing}' where the dataset has it: the file is that of "
+                f"other samples. Delete {self._folder} and run `maskloom targets` again.",
+                kind=Damage.TARGET,
+                shard=path,
+                key=differing,
+            )
+
+    def _values(self, path: str, batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
+        place = batch.schema.get_field_index(name)
+        wanted = pa.list_(STORED_TYPES[self.spec.dtype], self.spec.row_values)
+        if place < 0 or batch.column(place).type != wanted or batch.column(place).null_count:
+            raise CorruptShardError(
+                f"{path}: column '{name}' is not {self.spec.row_values} values of {self.spec.dtype} a row. "
+                f"Delete {self._folder} and run `maskloom targets` again.",
+                kind=Damage.TARGET,
+                shard=path,
+            )
+        values = batch.column(place).flatten().to_numpy(zero_copy_only=True)
+        rows: npt.NDArray[Any] = values.reshape(-1, self.spec.row_values)
+        return rows
 
     def _table(self, shard: int) -> ArrowTable:
         table = self._tables.get(shard)
@@ -347,9 +322,9 @@ class TargetTable:
             path = self._folder / receipt.file.path
             if not path.is_file() or path.stat().st_size != receipt.file.bytes:
                 raise CorruptShardError(
-                    f"{path} is missing or has another size than its receipt says ({receipt.file.bytes})."
+                    f"{path} is missing or has another size than its receipt says ({receipt.file.bytes}).",
+                    kind=Damage.TRUNCATED if path.is_file() else Damage.MISSING,
+                    shard=str(path),
                 )
-            if len(self._tables) >= _OPEN_SHARDS:
-                self._tables.pop(next(iter(self._tables)))
             table = self._tables[shard] = ArrowTable(path)
         return table

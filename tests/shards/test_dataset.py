@@ -104,8 +104,11 @@ def test_a_truncated_tar_names_the_first_sample_that_is_lost(dataset_root: Path)
     offset = dataset.reader(0).facts(0, "image.offset")[63]
     tar.write_bytes(tar.read_bytes()[: offset + 10])
     assert len(Dataset.open(dataset_root).read(np.arange(63), ("image",))) == 63
-    with pytest.raises(CorruptShardError, match=r"is not what was stored"):
+    with pytest.raises(
+        CorruptShardError, match=rf"should stand in bytes {offset}.*, the file has {offset + 10}"
+    ) as caught:
         Dataset.open(dataset_root).read(np.array([63]), ("image",))
+    assert caught.value.kind == "truncated"
 
 
 def test_the_index_of_another_shard_is_noticed(dataset_root: Path) -> None:

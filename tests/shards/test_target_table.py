@@ -1,12 +1,14 @@
 import pickle
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from shards.dataset import Dataset
-from shards.errors import CorruptShardError, DatasetError, MissingTargetError
-from shards.target_table import TargetSpec, seal_target, target_folder, write_target_shard
+from shards.errors import CorruptShardError, Damage, DatasetError, MissingTargetError
+from shards.target_table import TargetSpec, TargetTable, seal_target, target_folder, write_target_shard
 
 
 def spec_of(dtype: str, teacher: str = "tokens") -> TargetSpec:
@@ -82,5 +84,62 @@ def test_a_target_file_of_another_size_is_refused(dataset_root: Path) -> None:
     seal_target(dataset, spec, {})
     file = next(target_folder(dataset_root, spec.target_id).glob("000000-*.arrow"))
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(CorruptShardError, match="another size than its receipt says"):
+    with pytest.raises(CorruptShardError, match="another size than its receipt says") as caught:
         dataset.target("tokens").read(np.array([0]), np.array([0]))
+    assert caught.value.kind == Damage.TRUNCATED
+
+
+def files_of(root: Path, spec: TargetSpec, shard: int) -> tuple[Path, Path]:
+    folder = target_folder(root, spec.target_id)
+    return next(folder.glob(f"{shard:06d}-*.arrow")), folder / "receipts" / f"{shard:06d}.json"
+
+
+def test_a_file_of_another_shard_is_noticed_before_a_row_is_used(dataset_root: Path) -> None:
+    """Shards 0 and 1 have 70 samples each, and 12-byte rows: their files have the same size if their keys have."""
+    dataset, spec = Dataset.open(dataset_root), spec_of("uint16")
+    for shard in range(3):
+        store(dataset, spec, shard)
+    seal_target(dataset, spec, {})
+    (first, receipt), (second, _) = files_of(dataset_root, spec, 0), files_of(dataset_root, spec, 1)
+    size = first.stat().st_size
+    shutil.copy(second, first)
+    receipt.write_text(receipt.read_text().replace(f'"bytes": {size}', f'"bytes": {first.stat().st_size}'))
+    table = dataset.target("tokens")
+    ids = np.arange(dataset.num_samples)
+    shards, _ = dataset.locate(ids)
+    damage = table.damage(ids)
+    assert [error is not None for error in damage] == (shards == 0).tolist()
+    assert {error.kind for error in damage if error} == {Damage.TARGET}
+    for wrong in ids[shards == 0]:
+        with pytest.raises(CorruptShardError, match="does not hold the rows of sample"):
+            table.read(np.array([wrong]), np.array([0]))
+    sound = ids[shards != 0]
+    assert np.array_equal(table.read(sound, sound * 0)[:, 0, 0], expected_first_values(dataset, sound, "uint16"))
+
+
+def expected_first_values(dataset: Dataset, ids: np.ndarray, dtype: str) -> np.ndarray:
+    places = zip(*(part.tolist() for part in dataset.locate(ids)), strict=True)
+    return np.array([values_of(dataset, shard, dtype)[row, 0, 0, 0] for shard, row in places])
+
+
+def test_a_stale_target_says_so_for_every_sample_of_its_shard(dataset_root: Path) -> None:
+    dataset, spec = Dataset.open(dataset_root), spec_of("uint16")
+    for shard in range(3):
+        store(dataset, spec, shard)
+    seal_target(dataset, spec, {})
+    _, receipt = files_of(dataset_root, spec, 2)
+    receipt.write_text(receipt.read_text().replace(dataset.shard_digest(2), "xxh3_128:" + "0" * 32))
+    damage = dataset.target("tokens").damage(np.arange(150))
+    shards, _ = dataset.locate(np.arange(150))
+    assert [error is not None for error in damage] == (shards == 2).tolist()
+    assert all("is stale: shard 2 has changed" in str(error) for error in damage if error)
+
+
+def test_rows_of_another_shape_than_the_seal_says_are_refused(dataset_root: Path) -> None:
+    dataset, spec = Dataset.open(dataset_root), spec_of("uint16")
+    for shard in range(3):
+        store(dataset, spec, shard)
+    table = TargetTable(dataset, replace(spec, shape=(6, 2)))
+    table._folder = target_folder(dataset_root, spec.target_id)
+    with pytest.raises(CorruptShardError, match="column 'view0' is not 12 values of uint16"):
+        table.read(np.array([0]), np.array([0]))
