@@ -1,3 +1,4 @@
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,8 @@ from pipelines.views import CentreClip, Extent, FreshViews, RandomClip, RandomRe
 from shards.errors import MissingFieldError, SettingsError
 from tests.pipelines.many_kinds import Stored, clip, frames
 from tests.pipelines.rendering.looking import extent_of, noise, rendered
+
+Store = Callable[[Sequence[np.ndarray]], Stored]
 
 CLIP = ClipRenderer(modality=Clip(size=16, patch=8, frames=4, tubelet=2))
 CROP = RandomResizedCrop(size=16, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip_probability=0.5)
@@ -60,8 +63,8 @@ def test_stored_frames_and_an_mp4_of_them_look_alike() -> None:
 
 
 @pytest.mark.parametrize("store", [frames, clip])
-def test_a_random_clip_shows_the_frames_that_its_view_names(store: type[Stored]) -> None:
-    stored = store(numbered(12))  # type: ignore[call-arg, arg-type]
+def test_a_random_clip_shows_the_frames_that_its_view_names(store: Store) -> None:
+    stored = store(numbered(12))
     source = FreshViews(policy=CROP, time=RandomClip(count=4, stride=2))
     seen = set()
     for epoch in range(10):
@@ -73,8 +76,8 @@ def test_a_random_clip_shows_the_frames_that_its_view_names(store: type[Stored])
 
 @pytest.mark.parametrize("store", [frames, clip])
 @pytest.mark.parametrize(("count", "expected"), [(3, [0, 1, 2, 2]), (1, [0, 0, 0, 0])])
-def test_a_short_clip_shows_its_last_frame_again(store: type[Stored], count: int, expected: list[int]) -> None:
-    stored = store(numbered(count))  # type: ignore[call-arg, arg-type]
+def test_a_short_clip_shows_its_last_frame_again(store: Store, count: int, expected: list[int]) -> None:
+    stored = store(numbered(count))
     source = FreshViews(policy=CROP, time=CentreClip(count=4))
     view = source.choose("a", epoch=0, seed=1, extent=extent_of(CLIP, stored))[1]
     row, real = rendered(CLIP, stored, view)
