@@ -5,19 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.masking.block import BlockPatches
-from pipelines.masking.plan import Masking, MaskPlan
+from pipelines.masking.plan import Masking
 from pipelines.masking.random import RandomPatches
-from pipelines.modalities import Image
+from pipelines.modalities import Clip, Image, LogMel
 from shards.errors import SettingsError
+from tests.pipelines.masking.samples import TEXT, World, hidden_in
 
 IMAGE = Image(size=224, patch=16)
-KEYS = [f"sample-{number}" for number in range(200)]
-
-
-def hidden(plan: MaskPlan, *, side: int) -> np.ndarray:
-    masks = np.zeros((len(plan.target), side**2), dtype=bool)
-    np.put_along_axis(masks, plan.target.numpy(), True, axis=1)
-    return masks.reshape(-1, side, side)
+CONTEXT = World().context(range(200))
 
 
 def share_of_hidden_neighbours(masks: np.ndarray) -> float:
@@ -26,16 +21,16 @@ def share_of_hidden_neighbours(masks: np.ndarray) -> float:
 
 
 def test_forty_per_cent_of_196_patches_are_78_in_every_sample() -> None:
-    plan = BlockPatches(ratio=0.4).plan(KEYS, modality=IMAGE, seed=1, epoch=0)
+    plan = BlockPatches(ratio=0.4).plan(CONTEXT, modality=IMAGE)
     assert plan.target.shape == (200, 78)
-    assert (hidden(plan, side=14).sum(axis=(1, 2)) == 78).all()
+    assert (hidden_in(plan, IMAGE).sum(axis=(1, 2)) == 78).all()
 
 
 @given(st.floats(0.01, 0.99), st.integers(2, 16), st.floats(0, 1), st.integers(0, 3))
 @settings(deadline=None, max_examples=60)
 def test_visible_and_target_partition_the_tokens(ratio: float, side: int, smallest: float, epoch: int) -> None:
     masking = BlockPatches(ratio=ratio, smallest=smallest)
-    plan = masking.plan(KEYS[:7], modality=Image(size=side, patch=1), seed=1, epoch=epoch)
+    plan = masking.plan(World().context(range(7), epoch=epoch), modality=Image(size=side, patch=1))
     tokens = torch.cat([plan.visible, plan.target], dim=1).sort(dim=1).values
     assert torch.equal(tokens, torch.arange(side**2).expand(7, -1))
     assert plan.target.shape[1] == masking.num_target(side**2)
@@ -43,35 +38,42 @@ def test_visible_and_target_partition_the_tokens(ratio: float, side: int, smalle
 
 
 def test_neighbours_are_hidden_together() -> None:
-    blocks = BlockPatches(ratio=0.4).plan(KEYS, modality=IMAGE, seed=1, epoch=0)
-    scattered = RandomPatches(ratio=0.6).plan(KEYS, modality=IMAGE, seed=1, epoch=0)
-    assert share_of_hidden_neighbours(hidden(blocks, side=14)) > 0.75
-    assert share_of_hidden_neighbours(hidden(scattered, side=14)) < 0.65
+    blocks = BlockPatches(ratio=0.4).plan(CONTEXT, modality=IMAGE)
+    scattered = RandomPatches(ratio=0.6).plan(CONTEXT, modality=IMAGE)
+    assert share_of_hidden_neighbours(hidden_in(blocks, IMAGE)) > 0.75
+    assert share_of_hidden_neighbours(hidden_in(scattered, IMAGE)) < 0.65
 
 
 def test_few_patches_are_drawn_one_by_one() -> None:
     masking = BlockPatches(ratio=0.4)
-    plan = masking.plan(KEYS, modality=IMAGE, seed=1, epoch=0)
-    masks = np.pad(hidden(plan, side=14), ((0, 0), (1, 1), (1, 1)))
+    plan = masking.plan(CONTEXT, modality=IMAGE)
+    masks = np.pad(hidden_in(plan, IMAGE), ((0, 0), (1, 1), (1, 1)))
     around = masks[:, :-2, 1:-1] | masks[:, 2:, 1:-1] | masks[:, 1:-1, :-2] | masks[:, 1:-1, 2:]
     lonely = (masks[:, 1:-1, 1:-1] & ~around).sum(axis=(1, 2))
     assert lonely.mean() < 2
 
 
-def test_the_plan_of_a_sample_does_not_depend_on_its_neighbours() -> None:
-    masking = BlockPatches(ratio=0.4)
-    together = masking.plan(KEYS, modality=IMAGE, seed=1, epoch=2)
-    alone = masking.plan(KEYS[137:138], modality=IMAGE, seed=1, epoch=2)
-    assert torch.equal(together.target[137], alone.target[0])
+def test_cubes_hide_neighbours_in_time_together_and_fill_the_share_exactly() -> None:
+    clip = Clip(size=224, patch=16)
+    masks = hidden_in(BlockPatches(ratio=0.4).plan(CONTEXT, modality=clip), clip)
+    assert (masks.sum(axis=(1, 2, 3)) == 627).all()
+    later = (masks[:, 1:] & masks[:, :-1]).sum() / masks[:, :-1].sum()
+    right = (masks[..., 1:] & masks[..., :-1]).sum() / masks[..., :-1].sum()
+    assert later > 0.7
+    assert right > 0.75
+    assert masks.any(axis=(2, 3)).mean() > 0.9  # hidden are patches of most times,
+    assert masks.all(axis=1).mean() < 0.2  # but few of them at all times: it is no tube.
 
 
-def test_plans_differ_between_samples_epochs_and_seeds() -> None:
-    masking = BlockPatches(ratio=0.4)
-    plans = [
-        masking.plan([key], modality=IMAGE, seed=seed, epoch=epoch)
-        for key, seed, epoch in [("a", 1, 0), ("b", 1, 0), ("a", 2, 0), ("a", 1, 1)]
-    ]
-    assert len({tuple(plan.target[0].tolist()) for plan in plans}) == 4
+def test_sound_is_masked_in_blocks_like_a_picture() -> None:
+    masks = hidden_in(BlockPatches(ratio=0.4).plan(CONTEXT, modality=LogMel(frames=256)), LogMel(frames=256))
+    assert masks.shape == (200, 16, 8)
+    assert share_of_hidden_neighbours(masks) > 0.65
+
+
+def test_a_row_of_tokens_has_no_blocks() -> None:
+    with pytest.raises(SettingsError, match=r"rows and columns.*'text' has a grid of \(24,\)"):
+        BlockPatches(ratio=0.4).plan(CONTEXT, modality=TEXT)
 
 
 @pytest.mark.parametrize(
