@@ -40,21 +40,17 @@ class WaveformRenderer:
     def render(self, data: Payload, facts: Facts, view: View, extent: Extent) -> tuple[Float[Tensor, " samples"], int]:
         """See Renderer."""
         assert isinstance(data, bytes), type(data)
-        sound = decode_sound(data)
-        recorded = fact(facts, f"{self.field}.samples"), fact(facts, f"{self.field}.rate")
-        if (len(sound.samples), sound.rate) != recorded:
-            raise DecodeError(
-                f"It has {len(sound.samples)} samples at {sound.rate} Hz, but {recorded[0]} at {recorded[1]} were recorded."
-            )
+        length, rate = fact(facts, f"{self.field}.samples"), fact(facts, f"{self.field}.rate")
         first, last, place = span_of(
-            view,
-            per_second=float(sound.rate),
-            begins=self._start(facts),
-            length=len(sound.samples),
-            most=self.modality.samples,
+            view, per_second=float(rate), begins=self._start(facts), length=length, most=self.modality.samples
         )
+        sound = decode_sound(data, first=first, last=last)
+        if (sound.num_samples, sound.rate) != (length, rate):
+            raise DecodeError(
+                f"It has {sound.num_samples} samples at {sound.rate} Hz, but {length} at {rate} were recorded."
+            )
         row = torch.zeros(self.modality.samples)
-        row[place : place + last - first] = torch.from_numpy(sound.samples[first:last])
+        row[place : place + last - first] = torch.from_numpy(sound.samples)
         heard = place + last - first
         return row, -(-heard // self.modality.patch)
 

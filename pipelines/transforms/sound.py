@@ -41,19 +41,25 @@ class SoundDecodeError(DecodeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sound:
-    """A mono waveform, float32 in [-1, 1), and its samples per second."""
+    """A mono waveform, or a part of it, float32 in [-1, 1), its samples per second, and how many there are in the file."""
 
     samples: Float[np.ndarray, " samples"]
     rate: int
+    num_samples: int
 
 
-def decode_sound(data: bytes) -> Sound:
-    """Decode a FLAC file of one channel with 16 bits a sample, strictly: every sample that the header promises is there.
+def decode_sound(data: bytes, *, first: int = 0, last: int | None = None) -> Sound:
+    """Decode a FLAC file of one channel with 16 bits a sample, strictly: every sample that is asked for is there.
 
     The numbers are the stored integers divided by 32768, without rounding.
 
+    Args:
+        data: The file.
+        first: The first sample that is decoded.
+        last: The one after the last, None for the end of the file; what lies before and behind costs next to nothing.
+
     Raises:
-        SoundDecodeError: The bytes are damaged, cut off, or not FLAC of this kind.
+        SoundDecodeError: The bytes are damaged, cut off, not FLAC of this kind, or fewer samples.
     """
     if not data.startswith(_FLAC_START):
         raise SoundDecodeError(
@@ -61,17 +67,30 @@ def decode_sound(data: bytes) -> Sound:
         )
     try:
         with soundfile.SoundFile(SeekableBytes(data)) as file:
-            if (file.channels, file.subtype) != (1, "PCM_16"):
-                raise SoundDecodeError(
-                    f"The FLAC file has {file.channels} channels of {file.subtype}; stored sound has one of PCM_16. "
-                    "Ingest the dataset to convert it."
-                )
-            samples = file.read(dtype="float32")
-            if len(samples) != file.frames:
-                raise SoundDecodeError(f"The FLAC file promises {file.frames} samples and holds {len(samples)}.")
-            return Sound(samples=samples, rate=file.samplerate)
+            _require_mono(file)
+            samples = _read(file, first, file.frames if last is None else last)
+            return Sound(samples=samples, rate=file.samplerate, num_samples=file.frames)
     except (soundfile.SoundFileError, ValueError, MemoryError) as error:
         raise SoundDecodeError(f"The FLAC file of {len(data)} bytes cannot be decoded: {error}") from error
+
+
+def _require_mono(file: soundfile.SoundFile) -> None:
+    if (file.channels, file.subtype) != (1, "PCM_16"):
+        raise SoundDecodeError(
+            f"The FLAC file has {file.channels} channels of {file.subtype}; stored sound has one of PCM_16. "
+            "Ingest the dataset to convert it."
+        )
+
+
+def _read(file: soundfile.SoundFile, first: int, last: int) -> Float[np.ndarray, " samples"]:
+    if not 0 <= first <= last <= file.frames:
+        raise SoundDecodeError(f"Samples {first} to {last} were asked for; the FLAC file has {file.frames}.")
+    if first:
+        file.seek(first)
+    samples: Float[np.ndarray, " samples"] = file.read(last - first, dtype="float32")
+    if len(samples) != last - first:
+        raise SoundDecodeError(f"The FLAC file promises {file.frames} samples and holds {first + len(samples)}.")
+    return samples
 
 
 def decode_logmel(data: bytes) -> Float16[np.ndarray, "frames bins"]:

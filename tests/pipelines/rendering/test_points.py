@@ -38,6 +38,10 @@ def test_points_are_drawn_without_replacement_in_an_order_of_their_own() -> None
     assert first != drawn(100, 2)
 
 
+def test_the_subset_of_a_ticket_never_changes() -> None:
+    assert drawn(100, 1)[:8] == [89, 26, 11, 9, 21, 0, 16, 74]  # stored targets belong to subsets
+
+
 def test_every_point_is_drawn_equally_often_at_every_place() -> None:
     draws = np.array([drawn(64, ticket) for ticket in range(1000)])
     counts = np.bincount(draws.ravel(), minlength=64)

@@ -28,6 +28,7 @@ def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
 
 FEATURES = np.random.default_rng(0).normal(-4, 4, (7, 128)).astype(np.float16)
 FLAC = flac(pcm(5000))
+LONG = flac(pcm(30_000, 1))
 
 
 @given(samples=st.integers(1, 3000), rate=st.sampled_from([8000, 16000, 44100]), seed=st.integers(0, 99))
@@ -37,6 +38,34 @@ def test_samples_come_back_as_the_stored_integers_over_32768(samples: int, rate:
     assert sound.rate == rate
     assert sound.samples.dtype == np.float32
     assert np.array_equal(sound.samples * 32768, pcm(samples, seed))
+
+
+@given(st.integers(0, 30_000), st.integers(0, 30_000))
+@settings(max_examples=100, deadline=None)
+def test_a_part_of_a_sound_is_that_part_of_the_whole(one: int, other: int) -> None:
+    first, last = sorted((one, other))
+    part = decode_sound(LONG, first=first, last=last)
+    assert part.num_samples == 30_000
+    assert np.array_equal(part.samples * 32768, pcm(30_000, 1)[first:last])
+
+
+@pytest.mark.parametrize("part", [{"first": 10, "last": 5001}, {"first": -1}, {"first": 9, "last": 8}])
+def test_a_part_that_is_not_there_is_an_error(part: dict[str, int]) -> None:
+    with pytest.raises(SoundDecodeError, match="were asked for; the FLAC file has 5000"):
+        decode_sound(FLAC, **part)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_part_of_damaged_sound_has_its_length_or_is_an_error(data: st.DataObject) -> None:
+    file = bytearray(LONG)
+    file[data.draw(st.integers(0, len(file) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        sound = decode_sound(bytes(file), first=10_000, last=20_000)
+    except SoundDecodeError:
+        return
+    assert len(sound.samples) == 10_000
+    assert np.isfinite(sound.samples).all()
 
 
 @settings(max_examples=200, deadline=None)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pipelines.views import (
     CenterCrop,
     CentreClip,
+    ColourFactors,
     ColourJitter,
     Extent,
     FreshViews,
@@ -19,6 +20,7 @@ from pipelines.views import (
     RandomSpan,
     TimePolicy,
     UniformFrames,
+    View,
     ViewPolicy,
     ViewSet,
     ViewSource,
@@ -106,6 +108,51 @@ def test_sets_of_targets_that_were_stored_long_ago_are_written_as_before() -> No
     assert [SET.choose("a", epoch=epoch, seed=1, extent=EXTENT)[0] for epoch in range(12)] == [
         *(0, 1, 0, 1, 3, 0, 2, 1, 0, 1, 3, 0)
     ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "time", "expected"),
+    [
+        (
+            ColourJitter(crop=CROP),
+            RandomClip(count=4, stride=2),
+            View(
+                top=30,
+                left=183,
+                height=344,
+                width=313,
+                flip=True,
+                size=224,
+                colours=ColourFactors(
+                    brightness=1.3832115252963988, contrast=0.9138658414308004, saturation=0.8926096586494555
+                ),
+                frames=(18, 20, 22, 24),
+                start=4.5,
+                seconds=1.75,
+                ticket=5869202326822208795,
+            ),
+        ),
+        (
+            MultiScaleCrop(size=224, flip_probability=0.5),
+            RandomFrames(count=4),
+            View(
+                top=33,
+                left=129,
+                height=328,
+                width=328,
+                size=224,
+                frames=(5, 15, 24, 38),
+                start=1.25,
+                seconds=8.5,
+                ticket=5869202326822208795,
+            ),
+        ),
+        (None, RandomSpan(seconds=2.5), View(start=4.249015824505141, seconds=2.5, ticket=5869202326822208795)),
+    ],
+    ids=["clip", "frames", "sound"],
+)
+def test_views_that_targets_name_never_change(policy: ViewPolicy | None, time: TimePolicy, expected: View) -> None:
+    assert ViewSet(policy=policy, count=4, seed=9, time=time).view("a", 2, extent=EXTENT) == expected
 
 
 def test_an_unknown_time_policy_is_refused_with_the_closest_name() -> None:
