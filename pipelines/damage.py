@@ -7,7 +7,7 @@ A replaced sample leaves all others where they are: whoever stands in for it is 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pipelines.json_lines import append_line, complete_lines
 from pipelines.randomness import hash_key
@@ -52,6 +52,7 @@ class DamagedSample:
     message: str
 
 
+@runtime_checkable
 class DamagePolicy(Protocol):
     """Decides what becomes of a damaged sample."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -22,6 +22,7 @@ Order = tuple[int, Visits]
 """A batch that is wanted: its step, and the samples of this rank."""
 
 
+@runtime_checkable
 class Reads(Protocol):
     """Makes batches; can be pickled."""
 
@@ -30,6 +31,7 @@ class Reads(Protocol):
         ...
 
 
+@runtime_checkable
 class Loading(Protocol):
     """A way to make batches ahead of time."""
 

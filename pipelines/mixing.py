@@ -43,6 +43,10 @@ class Weight:
         """Return the same weight at all steps."""
         return cls(knots=((0, weight),))
 
+    def describe(self) -> str:
+        """Return the knots as `step:weight`."""
+        return "/".join(f"{step}:{weight:g}" for step, weight in self.knots)
+
     def at(self, step: int) -> Fraction:
         """Return the weight at a step, exactly."""
         before = [knot for knot in self.knots if knot[0] <= step]

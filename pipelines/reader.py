@@ -53,10 +53,10 @@ class BatchReader:
 
     def __post_init__(self) -> None:
         _require_distinct([modality.name for modality in self.modalities])
-        _require_known_maskings(self.masking, self.modalities)
         for modality in self.modalities:
             _require_look(modality, self.looks)
             _require_held(modality, self.components)
+        _require_known_maskings(self.masking, self.modalities)
         _require_same_stored(self.components)
         # Whatever does not fit is refused now, not by the first batch.
         assert self.look_of_stored is not None

@@ -64,7 +64,7 @@ class StreamState:
                 f"The saved position in the data has version {data.get('version')} and the entries {', '.join(data)}; "
                 f"this version of maskloom reads version {STATE_VERSION}. Resume with the maskloom that wrote it."
             )
-        position = {
+        position: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data["position"].items()
         }
         return cls(identity=StreamIdentity(**data["identity"]), position=Position(**position))

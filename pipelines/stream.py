@@ -260,7 +260,7 @@ def _identity(
     components: Sequence[Component], *, seed: int, size: int, shuffle: Shuffle, packing: Packing | None
 ) -> StreamIdentity:
     is_mixed = len(components) > 1
-    weights = ("/".join(f"{step}:{weight:g}" for step, weight in component.weight.knots) for component in components)
+    weights = (component.weight.describe() for component in components)
     return StreamIdentity(
         datasets=",".join(f"{component.name}={component.dataset.dataset_id}" for component in components),
         order_version=ORDER_VERSION,

@@ -7,7 +7,7 @@ that a stream has to remember is its position, a few whole numbers.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -71,6 +71,7 @@ class Position:
         return asdict(self) | {"counters": list(self.counters), "debts": list(self.debts)}
 
 
+@runtime_checkable
 class BatchPlan(Protocol):
     """Decides the global batch at a position, and the part of it that a rank reads."""
 

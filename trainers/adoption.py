@@ -25,7 +25,7 @@ def adopt_weights(
         RunMismatchError: `out` is not empty, but for what an interrupted import of the same left there.
         StorageError: `out` cannot be written.
     """
-    card = RunCard.of(recipe, size=size, settings=settings, seed=SEED, dataset="", dataset_id="")
+    card = RunCard.of(recipe, size=size, settings=settings, seed=SEED)
     network = card.rebuild(typed=recipe).network(seed=SEED)
     if not isinstance(network, MaskedAutoencoderNetwork):
         raise SettingsError(f"Published weights can be imported for the recipe mae, not for '{recipe}'.")

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from shards.errors import SettingsError
+
 if TYPE_CHECKING:
     from trainers.launch import Request
     from trainers.loop import Ending
@@ -23,7 +25,18 @@ RecipeArgument = Annotated[
         show_default=False,
     ),
 ]
-DataOption = Annotated[Path, typer.Option("--data", help="Folder of the dataset.", show_default=False)]
+DataOption = Annotated[
+    str,
+    typer.Option("--data", help="Folder or address of the dataset; photos:val is one split of it.", show_default=False),
+]
+MixedDataOption = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        help="Folder or address of a dataset; photos:val is one split of it. Repeated, the datasets are mixed.",
+        show_default=False,
+    ),
+]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)]
 OutOption = Annotated[
     Path, typer.Option("--out", help="Folder of the run to make or to go on with.", show_default=False)
@@ -49,12 +62,20 @@ WorkersOption = Annotated[
 @app.command()
 def train(
     recipe: RecipeArgument,
-    data: DataOption,
+    data: MixedDataOption,
     out: OutOption,
     size: SizeOption = "base",
     settings: SettingsOption = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Weight of one of several datasets, by the last part of its path: photos=2, or photos=2@0,0.5@10000 to "
+            "change with the steps; may be repeated. Default: 1."
+        ),
+    ] = None,
     epochs: Annotated[
-        float | None, typer.Option(help="Passes over the dataset; the recipe's own number if not given.", min=0.0)
+        float | None,
+        typer.Option(help="Passes over all datasets together; the recipe's own number if not given.", min=0.0),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of epochs.", min=1)] = None,
     batch: Annotated[
@@ -64,6 +85,17 @@ def train(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     workers: WorkersOption = None,
+    threads: Annotated[
+        int, typer.Option(help="Threads that read data ahead instead of processes; 0 for processes.", min=0)
+    ] = 0,
+    damage_budget: Annotated[
+        int,
+        typer.Option(
+            help="Damaged samples that each GPU may replace by others; they are listed in OUT. With 0, the first one is an "
+            "error.",
+            min=0,
+        ),
+    ] = 0,
     accumulate: Annotated[
         int, typer.Option(help="Parts in which each GPU takes its share of a batch, when memory is short.", min=1)
     ] = 1,
@@ -90,6 +122,7 @@ def train(
 
     \b
         maskloom train mae --data photos --out runs/first --size tiny --batch 64 --epochs 20
+        maskloom train mae --data photos --data s3://bucket/stills --weight stills=0.5 --out runs/mixed
     """
     from trainers.launch import Manner, Request, train_run
 
@@ -99,7 +132,8 @@ def train(
         size=size,
         settings=chosen,
         seed=seed,
-        data=data,
+        data=tuple(data),
+        weights=tuple(weight or ()),
         out=out,
         epochs=epochs,
         steps=steps,
@@ -107,7 +141,9 @@ def train(
     )
     manner = Manner(
         device=device,
-        workers=default_workers() if workers is None else workers,
+        workers=_workers(workers, threads),
+        threads=threads,
+        damage_budget=damage_budget,
         accumulate=accumulate,
         save_every=save_every,
         log_every=log_every,
@@ -120,6 +156,13 @@ def train(
         raise typer.Exit(128 + ending.signal)
 
 
+def _workers(asked: int | None, threads: int) -> int:
+    """Worker processes to start: none beside threads."""
+    if asked and threads:
+        raise SettingsError(f"--workers {asked} and --threads {threads} both read data ahead. Give one of them.")
+    return 0 if threads else default_workers() if asked is None else asked
+
+
 def default_workers() -> int:
     """One data worker per core this process may use, at most 8."""
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -130,7 +173,7 @@ def _say_how_it_ended(request: "Request", ending: "Ending") -> None:
         _say(f"Stopped after step {ending.step}, as asked, and saved. The same command goes on from there.")
         return
     _say(f"The run in {request.out} is complete: {ending.step} steps. Its report is {request.out}/report.html.")
-    _say(f"Next: maskloom eval {request.out} --data {request.data}")
+    _say(f"Next: maskloom eval {request.out} --data {request.data[0]}")
 
 
 def _say(line: str) -> None:
@@ -142,7 +185,7 @@ def evaluate(
     run: RunArgument,
     data: DataOption,
     test_data: Annotated[
-        Path | None, typer.Option(help="Dataset to test on; without it, one in five samples of --data.")
+        str | None, typer.Option(help="Dataset to test on; without it, one in five samples of --data.")
     ] = None,
     recipe: Annotated[
         str | None,

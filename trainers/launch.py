@@ -2,7 +2,6 @@
 
 import logging
 import platform
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,11 +11,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from pipelines.order import EpochOrder
-from pipelines.stream import Stream, StreamState
+from pipelines.component import Component
+from pipelines.damage import DamageLedger, RaiseOnDamage, SubstituteDamaged
+from pipelines.loading import loading_by
+from pipelines.state import StreamState
+from pipelines.stream import Share, Stream, steps_per_epoch
 from pipelines.views import FreshViews, ViewSet
-from shards.dataset import Dataset
-from shards.target_table import TargetTable
 from trainers.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -30,6 +30,7 @@ from trainers.checkpoint import (
 from trainers.interruption import StopRequest
 from trainers.loop import Ending, Ledger, Loop, Pace
 from trainers.metrics import JsonLines, LiveProgress, Metrics, PlainLines, Sink, TensorBoard
+from trainers.mixture import open_mixture, record_datasets
 from trainers.parallel import (
     DeviceChoice,
     Precision,
@@ -48,7 +49,7 @@ from trainers.run import Course, RunFolder, card_id, plot_course
 from trainers.run_card import RunCard, software_versions
 from trainers.sizes import SLOW_ON_CPU
 from trainers.step import Learner
-from trainers.stored import open_stored, record_stored
+from trainers.stored import record_stored
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,8 @@ class Request:
     size: str
     settings: tuple[str, ...]
     seed: int
-    data: Path
+    data: tuple[str, ...]
+    weights: tuple[str, ...]
     out: Path
     epochs: float | None
     steps: int | None
@@ -72,10 +74,15 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Manner:
-    """How to carry it out on this machine: changes speed and memory, not what is learned."""
+    """How to carry it out on this machine: changes speed and memory, not what is learned.
+
+    Up to `damage_budget` damaged samples are replaced by others; with 0, the first one is an error.
+    """
 
     device: DeviceChoice
     workers: int
+    threads: int
+    damage_budget: int
     accumulate: int
     save_every: int
     log_every: int | None
@@ -90,8 +97,7 @@ class Prepared:
     card: RunCard
     recipe: Recipe
     course: Course
-    dataset: Dataset
-    stored: Mapping[str, TargetTable]
+    components: tuple[Component, ...]
     precision: Precision
     checkpoint: Checkpoint | None
 
@@ -121,25 +127,28 @@ def train_run(request: Request, manner: Manner, *, fresh: bool, console: Console
 
 
 def _prepare(request: Request, world: World, *, fresh: bool) -> Prepared:
-    run, dataset = RunFolder(request.out), Dataset.open(request.data)
+    run = RunFolder(request.out)
     recorded = run.card() if run.exists() and not fresh else None
     recipe = resolve_typed_recipe(request.recipe, size=request.size, settings=request.settings)
-    stored = open_stored(recipe, dataset, recorded.stored if recorded else {})
-    check(recipe, dataset, stored)
+    components = open_mixture(request.data, request.weights, recipe, recorded.stored if recorded else {})
+    check(recipe, components)
     precision = _precision(request, world, recorded)
     card = RunCard.of(
         request.recipe,
         size=request.size,
         settings=request.settings,
         seed=request.seed,
-        dataset=request.data.resolve(),
-        dataset_id=dataset.dataset_id,
-        stored=record_stored(stored),
+        datasets=record_datasets(request.data, components),
+        stored=record_stored(components[0].stored),
         precision=precision,
     )
-    batches = EpochOrder(num_samples=dataset.num_samples, global_batch=recipe.training.batch, seed=request.seed)
     course = plot_course(
-        recipe.training, steps_per_epoch=batches.steps_per_epoch, epochs=request.epochs, steps=request.steps
+        recipe.training,
+        steps_per_epoch=steps_per_epoch(
+            [component.dataset for component in components], global_batch=recipe.training.batch
+        ),
+        epochs=request.epochs,
+        steps=request.steps,
     )
     if world.is_first:
         _open_folder(run, card, course, fresh=fresh)
@@ -151,8 +160,7 @@ def _prepare(request: Request, world: World, *, fresh: bool) -> Prepared:
         card=card,
         recipe=recipe,
         course=course,
-        dataset=dataset,
-        stored=stored,
+        components=components,
         precision=precision,
         checkpoint=checkpoint,
     )
@@ -243,18 +251,19 @@ def _learner(prepared: Prepared, manner: Manner, world: World) -> Learner:
 
 def _stream(prepared: Prepared, manner: Manner, world: World) -> Stream:
     recipe, seed = prepared.recipe, prepared.card.seed
-    recorded = [ViewSet.from_json(table.spec.views) for table in prepared.stored.values()]
+    stored = prepared.components[0].stored
+    recorded = [ViewSet.from_json(table.spec.views) for table in stored.values()]
     return Stream(
-        prepared.dataset,
+        prepared.components,
         views=recorded[0] if recorded else FreshViews(policy=recipe.view_policy()),
         masking=recipe.masking,
         modalities=recipe.modalities,
-        stored=prepared.stored,
         global_batch=recipe.training.batch,
         seed=seed,
-        rank=world.rank,
-        world_size=world.size,
-        workers=manner.workers,
+        share=Share(rank=world.rank, world_size=world.size),
+        damage=SubstituteDamaged(seed=seed) if manner.damage_budget else RaiseOnDamage(),
+        ledger=DamageLedger(prepared.run.damage(world.rank), budget=manner.damage_budget),
+        loading=loading_by(workers=manner.workers, threads=manner.threads),
         pin_memory=world.device.type == "cuda",
     )
 

@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from pipelines.batch import Batch
-from pipelines.stream import StreamState
+from pipelines.state import StreamState
 from shards.errors import MaskloomError
 from trainers.interruption import StopRequest
 from trainers.metrics import Metrics, Record
@@ -90,7 +90,7 @@ class _Taken:
 class Ledger:
     """The steps taken since numbers were last read from the device."""
 
-    def __init__(self, terms: Sequence[str], *, steps_per_epoch: int, world: World) -> None:
+    def __init__(self, terms: Sequence[str], *, steps_per_epoch: float, world: World) -> None:
         self._terms = tuple(terms)
         self._steps_per_epoch = steps_per_epoch
         self._world = world

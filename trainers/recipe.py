@@ -5,7 +5,7 @@ the patches stands in the modality alone, and views, targets, positions and head
 
 What a training loop needs of it:
 
-    check(recipe, dataset, stored)                              # before a GPU is touched
+    check(recipe, components)                                   # before a GPU is touched
     network = recipe.network(seed=seed)                         # Network: forward(inputs, plans), encode(inputs), pool
     wanted_from = recipe.wanted()                               # Batch -> {target name: [batch, target, dim]}
     predictions = network(batch.inputs, batch.plans)            # {target name: [batch, target, dim]}
@@ -22,8 +22,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipelines.batch import Batch
-from pipelines.masking.plan import Masking
+from pipelines.component import Component
+from pipelines.masking.plan import MaskContext, Masking
 from pipelines.modalities import Image
+from pipelines.randomness import Draws
 from pipelines.views import ViewPolicy, ViewSet
 from shards.dataset import Dataset
 from shards.errors import MissingFieldError, SettingsError, did_you_mean
@@ -118,7 +120,7 @@ class Training:
 class Recipe:
     """One experiment, complete and immutable.
 
-    `paper` is the arXiv identifier, as `arXiv:2111.06377`. `masking` maps the field of each modality to its masking.
+    `paper` is the arXiv identifier, as `arXiv:2111.06377`. `masking` maps the name of each modality to its masking.
     Construction raises SettingsError when a slot refers to something another slot does not have.
     """
 
@@ -133,17 +135,17 @@ class Recipe:
     training: Training
 
     def __post_init__(self) -> None:
-        fields = [modality.field for modality in self.modalities]
+        modalities = [modality.name for modality in self.modalities]
         names = [target.name for target in self.targets]
-        _require_known(self.name, "masking", self.masking, "modality", fields)
-        _require_known(self.name, "modality", fields, "masking", self.masking)
-        _require_known(self.name, "target", (target.modality for target in self.targets), "modality", fields)
+        _require_known(self.name, "masking", self.masking, "modality", modalities)
+        _require_known(self.name, "modality", modalities, "masking", self.masking)
+        _require_known(self.name, "target", (target.modality for target in self.targets), "modality", modalities)
         _require_known(self.name, "term", (term.target for term in self.objective), "target", names)
         _require_known(self.name, "target", names, "term", [term.target for term in self.objective])
 
-    def modality(self, field: str) -> Image:
-        """Return the modality read from `field`; raises KeyError if there is none."""
-        return {modality.field: modality for modality in self.modalities}[field]
+    def modality(self, name: str) -> Image:
+        """Return the modality called `name`; raises KeyError if there is none."""
+        return {modality.name: modality for modality in self.modalities}[name]
 
     def view_policy(self) -> ViewPolicy:
         """Return the fresh views of this recipe, at the size of its picture modality.
@@ -190,22 +192,23 @@ class Recipe:
         return total, terms
 
 
-def check(recipe: Recipe, dataset: Dataset, stored: Mapping[str, TargetTable]) -> None:
-    """Compare a recipe with the dataset it is to learn from, and build its network without memory.
+def check(recipe: Recipe, components: Sequence[Component]) -> None:
+    """Compare a recipe with the datasets it is to learn from, and build its network without memory.
 
-    `stored` are the stored targets it reads, by their names in the recipe; see `trainers.stored.open_stored`.
+    The components bring the stored targets that it reads, by their names in the recipe; see `trainers.stored.open_stored`.
 
     Raises:
         MissingFieldError: a modality reads a field that the dataset, or some of its samples, do not hold.
         SettingsError: slots do not fit each other, the dataset or a stored target: sizes, widths, ratios, batch.
     """
-    for modality in recipe.modalities:
-        _check_field(recipe, modality, dataset)
-    _check_batch(recipe, dataset)
-    for target in recipe.targets:
-        if target.stored is not None:
-            _check_stored(recipe, target, stored[target.stored], dataset)
-    _check_views(recipe, stored)
+    for component in components:
+        for modality in recipe.modalities:
+            _check_field(recipe, modality, component.dataset)
+        for target in recipe.targets:
+            if target.stored is not None:
+                _check_stored(recipe, target, component.stored[target.stored], component.dataset)
+        _check_views(recipe, component.stored)
+    _check_batch(recipe, [component.dataset for component in components])
     for field, masking in recipe.masking.items():
         _check_masking(masking, recipe.modality(field))
     recipe.wanted()
@@ -229,13 +232,14 @@ def _check_field(recipe: Recipe, modality: Image, dataset: Dataset) -> None:
         )
 
 
-def _check_batch(recipe: Recipe, dataset: Dataset) -> None:
+def _check_batch(recipe: Recipe, datasets: Sequence[Dataset]) -> None:
     """A step that takes more samples than there are would take some of them twice."""
-    if recipe.training.batch > dataset.num_samples:
-        fitting = 2 ** (dataset.num_samples.bit_length() - 1)
+    held = sum(dataset.num_samples for dataset in datasets)
+    if recipe.training.batch > held:
+        roots = " and ".join(str(dataset.root) for dataset in datasets)
         raise SettingsError(
-            f"recipe '{recipe.name}' takes {recipe.training.batch} samples per step, but {dataset.root} holds only "
-            f"{dataset.num_samples}. Give --batch {fitting}, or any number up to {dataset.num_samples}."
+            f"recipe '{recipe.name}' takes {recipe.training.batch} samples per step, but {roots} holds only {held}. "
+            f"Give --batch {2 ** (held.bit_length() - 1)}, or any number up to {held}."
         )
 
 
@@ -263,12 +267,13 @@ def _check_views(recipe: Recipe, stored: Mapping[str, TargetTable]) -> None:
 
 
 def _check_masking(masking: Masking, modality: Image) -> None:
-    plan = masking.plan(("check",), modality=modality, seed=0, epoch=0)
+    draws = Draws.of(("check",), epochs=(0,), seed=0)
+    plan = masking.plan(MaskContext(draws=draws, inputs={}, stored={}, lengths={}), modality=modality)
     visible, target = plan.visible.shape[1], plan.target.shape[1]
     if not visible or not target:
         raise SettingsError(
-            f"masking '{modality.field}' leaves {visible} of {modality.num_tokens} tokens visible and predicts "
-            f"{target}; at least one of each is needed. Change masking.{modality.field} or the size of the patches."
+            f"masking '{modality.name}' leaves {visible} of {modality.num_tokens} tokens visible and predicts "
+            f"{target}; at least one of each is needed. Change masking.{modality.name} or the size of the patches."
         )
 
 

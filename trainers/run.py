@@ -6,6 +6,7 @@ A run lies in one folder:
         schedule.json     how long, and the learning rate over that time; absent for imported weights
         starts.jsonl      one line each time training was started or resumed: when, from where, on what hardware
         metrics.jsonl     one line per optimiser step
+        damage-0.jsonl    one line per damaged sample that rank 0 has met; absent where there was none
         tensorboard/      the same for TensorBoard
         checkpoints/      see `trainers.checkpoint`
         eval/             results of `maskloom eval` as JSON and pictures
@@ -32,7 +33,7 @@ from trainers.run_card import RUN_CARD, RunCard, RunCardError
 from trainers.schedule import WarmupCosine, peak_rate
 
 SCHEDULE, STARTS, METRICS, REPORT = "schedule.json", "starts.jsonl", "metrics.jsonl", "report.html"
-TENSORBOARD, CHECKPOINTS, EVAL = "tensorboard", "checkpoints", "eval"
+TENSORBOARD, CHECKPOINTS, EVAL, DAMAGE = "tensorboard", "checkpoints", "eval", "damage"
 
 
 class RunMismatchError(MaskloomError):
@@ -44,12 +45,12 @@ class Course:
     """How long a run takes and its learning rate on the way; part of what the run is, so it never changes."""
 
     total_steps: int
-    steps_per_epoch: int
+    steps_per_epoch: float
     schedule: WarmupCosine
 
 
 def plot_course(
-    training: Training, *, steps_per_epoch: int, epochs: float | None = None, steps: int | None = None
+    training: Training, *, steps_per_epoch: float, epochs: float | None = None, steps: int | None = None
 ) -> Course:
     """Lay out a run of `epochs` or of `steps`, or else of the recipe's own number of epochs.
 
@@ -63,7 +64,7 @@ def plot_course(
     wanted = steps / steps_per_epoch if steps is not None else epochs if epochs is not None else training.epochs
     total_steps = round(wanted * steps_per_epoch)
     if total_steps < 1:
-        raise SettingsError(f"A training of {wanted:g} epochs has no step ({steps_per_epoch} steps per epoch).")
+        raise SettingsError(f"A training of {wanted:g} epochs has no step ({steps_per_epoch:g} steps per epoch).")
     if training.warmup_epochs >= training.epochs:
         raise SettingsError(
             f"The warm-up of {training.warmup_epochs} epochs does not end before the training of {training.epochs}. "
@@ -90,6 +91,10 @@ class RunFolder:
     def metrics(self) -> Path:
         """One JSON object per optimiser step."""
         return self.root / METRICS
+
+    def damage(self, rank: int) -> Path:
+        """One JSON object per damaged sample that a rank has met."""
+        return self.root / f"{DAMAGE}-{rank}.jsonl"
 
     @property
     def tensorboard(self) -> Path:
@@ -135,6 +140,11 @@ class RunFolder:
         """What is known of every start, oldest first; an unfinished last line is left out."""
         return [start for _, start in complete_lines(self.root / STARTS)]
 
+    def damaged_samples(self) -> Iterator[dict[str, Any]]:
+        """Yield what is written down about damaged samples, over all ranks."""
+        for path in sorted(self.root.glob(f"{DAMAGE}-*.jsonl")):
+            yield from (sample for _, sample in complete_lines(path))
+
     def note_start(self, start: Mapping[str, Any]) -> None:
         """Add a line about a start; raises StorageError if it cannot be written."""
         append_line(self.root / STARTS, start)
@@ -176,6 +186,8 @@ class RunFolder:
             for name in (CHECKPOINTS, TENSORBOARD, EVAL, TEMPORARY):
                 if (self.root / name).exists():
                     shutil.rmtree(self.root / name)
+            for path in self.root.glob(f"{DAMAGE}-*.jsonl"):
+                path.unlink()
             for name in (METRICS, STARTS, REPORT, SCHEDULE, RUN_CARD):
                 (self.root / name).unlink(missing_ok=True)
 
@@ -202,7 +214,7 @@ def identity(card: RunCard, course: Mapping[str, Any] | None) -> dict[str, Any]:
         "recipe": card.recipe,
         "size": card.size,
         "seed": card.seed,
-        "dataset_id": card.dataset_id,
+        "datasets": [[record.name, record.dataset_id, record.weight] for record in card.datasets],
         "stored": card.stored,
         "precision": card.precision,
         "settings": card.resolved,

@@ -16,7 +16,7 @@ from trainers.recipe import Recipe
 from trainers.registry import is_outside, resolve_recipe, resolve_typed_recipe
 
 RUN_CARD = "run.json"
-CARD_VERSION = 1
+CARD_VERSION = 2
 REPLAYED_VIEWS = "those of the stored targets"
 RECORDED_PACKAGES = ("maskloom", "torch", "torchvision", "numpy")
 
@@ -26,11 +26,21 @@ class RunCardError(MaskloomError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DatasetRecord:
+    """A dataset of a run: its `name` in the mixture, where it was, what it held, and its `weight` as `step:weight`."""
+
+    name: str
+    path: str
+    dataset_id: str
+    weight: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunCard:
     """The identity of a run. `recipe`, `size` and `settings` rebuild the recipe; `resolved` is what it was, in full.
 
-    `dataset` is where the dataset was, `dataset_id` what it held. `stored` tells, for each stored target by its name in
-    the recipe, the `target_id` that is read and the `views` that are replayed. `precision` is that of matrix products,
+    `datasets` are those that were mixed; none if the weights were imported. `stored` tells, for each stored target by its
+    name in the recipe, the `target_id` that is read and the `views` that are replayed. `precision` is that of matrix products,
     None if nothing was trained. `versions` are those of the software at the start.
     """
 
@@ -38,8 +48,7 @@ class RunCard:
     size: str
     settings: tuple[str, ...]
     seed: int
-    dataset: str
-    dataset_id: str
+    datasets: tuple[DatasetRecord, ...]
     stored: Mapping[str, Mapping[str, Any]]
     precision: Precision | None
     versions: Mapping[str, str]
@@ -54,8 +63,7 @@ class RunCard:
         size: str,
         settings: Sequence[str],
         seed: int,
-        dataset: str | Path,
-        dataset_id: str,
+        datasets: Sequence[DatasetRecord] = (),
         stored: Mapping[str, Mapping[str, Any]] | None = None,
         precision: Precision | None = None,
     ) -> "RunCard":
@@ -69,8 +77,7 @@ class RunCard:
             size=size,
             settings=tuple(settings),
             seed=seed,
-            dataset=str(dataset),
-            dataset_id=dataset_id,
+            datasets=tuple(datasets),
             stored=stored or {},
             precision=precision,
             versions=software_versions(),
@@ -118,7 +125,8 @@ class RunCard:
             fields = json.loads(text)
             if fields["card_version"] != CARD_VERSION:
                 raise RunCardError(f"run card has version {fields['card_version']}, this maskloom reads {CARD_VERSION}")
-            return cls(**{**fields, "settings": tuple(fields["settings"])})
+            datasets = tuple(DatasetRecord(**record) for record in fields["datasets"])
+            return cls(**{**fields, "settings": tuple(fields["settings"]), "datasets": datasets})
         except (ValueError, KeyError, TypeError) as error:
             raise RunCardError(f"this is not a run card: {error!r}") from error
 

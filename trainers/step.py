@@ -1,15 +1,14 @@
 """One optimiser step: a batch in, gradients averaged over micro batches and ranks, parameters moved."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pipelines.batch import Batch
-from pipelines.masking.plan import MaskPlan
 from pipelines.randomness import hash_key
 from shards.errors import SettingsError
 from trainers.optimiser import build_optimiser
@@ -45,28 +44,19 @@ def micro_batches(batch: Batch, count: int) -> Iterator[Batch]:
             f"Choose a divisor of {len(batch.keys)}."
         )
     for start in range(0, len(batch.keys), size):
-        yield _part(batch, slice(start, start + size))
-
-
-def _part(batch: Batch, rows: slice) -> Batch:
-    return replace(
-        batch,
-        keys=batch.keys[rows],
-        inputs={field: values[rows] for field, values in batch.inputs.items()},
-        plans={field: MaskPlan(visible=plan.visible[rows], target=plan.target[rows]) for field, plan in _plans(batch)},
-        stored={name: values[rows] for name, values in batch.stored.items()},
-        labels=None if batch.labels is None else batch.labels[rows],
-    )
-
-
-def _plans(batch: Batch) -> list[tuple[str, MaskPlan]]:
-    plans: Mapping[str, MaskPlan] = batch.plans
-    return list(plans.items())
+        yield batch.rows(slice(start, start + size))
 
 
 def count_tokens(batch: Batch) -> int:
-    """The tokens that are embedded or predicted: visible and target tokens of all samples and modalities."""
-    return sum(plan.visible.numel() + plan.target.numel() for _, plan in _plans(batch))
+    """The tokens that are embedded or predicted: visible and target tokens of all samples and modalities, no padding."""
+    return sum(
+        _num_real(plan.visible, plan.visible_padding) + _num_real(plan.target, plan.target_padding)
+        for plan in batch.plans.values()
+    )
+
+
+def _num_real(tokens: Tensor, padding: Tensor | None) -> int:
+    return tokens.numel() - (0 if padding is None else int(padding.sum()))
 
 
 class Learner:
@@ -81,7 +71,7 @@ class Learner:
         recipe: Recipe,
         *,
         schedule: WarmupCosine,
-        steps_per_epoch: int,
+        steps_per_epoch: float,
         world: World,
         seed: int,
         dtype: torch.dtype = torch.float32,

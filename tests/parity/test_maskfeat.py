@@ -13,10 +13,10 @@ from einops import rearrange
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipelines.batch import Batch
 from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Image
 from pipelines.settings import apply_settings
+from tests.batches import make_batch
 from trainers.recipes import maskfeat
 
 TENSORS = load_file(Path(__file__).parents[1] / "golden" / "maskfeat_hog.safetensors")
@@ -25,15 +25,9 @@ EVERYTHING = torch.arange(25).expand(2, 25)
 
 
 def wanted(images: Tensor, target: Tensor = EVERYTHING) -> Tensor:
-    batch = Batch(
-        keys=tuple(str(row) for row in range(len(images))),
-        inputs={"image": images},
-        plans={"image": MaskPlan(visible=target[:, :0], target=target)},
-        stored={},
-        labels=None,
-        epoch=0,
-        step=0,
-    )
+    keys = [str(row) for row in range(len(images))]
+    plan = MaskPlan(visible=target[:, :0], target=target)
+    batch = make_batch(keys, {"image": images}, plans={"image": plan})
     return RECIPE.wanted()(batch)["hog"]
 
 

@@ -10,12 +10,16 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+from pipelines.batch import Batch
+from pipelines.component import Component
+from pipelines.damage import RaiseOnDamage
 from pipelines.masking.random import RandomPatches
 from pipelines.modalities import Image, Modality, Raster
 from pipelines.reader import BatchReader
 from pipelines.transforms.image import render
 from pipelines.transforms.raster import render_raster
 from pipelines.views import CenterCrop, FreshViews, RandomResizedCrop
+from pipelines.visits import Visits
 from shards.adopt import adopt
 from shards.dataset import Dataset
 from shards.errors import CorruptShardError, MissingFieldError, SettingsError
@@ -75,12 +79,21 @@ def scenes(open_shard: Callable[[dict[str, bytes]], Dataset]) -> Dataset:
 
 
 def reader_of(dataset: Dataset, *modalities: Modality, **changed: Any) -> BatchReader:
-    settings: dict[str, Any] = {"views": FreshViews(policy=CROP), "masking": {}, "stored": {}, "seed": 5}
-    return BatchReader(dataset=dataset, modalities=modalities, **settings | changed)
+    settings: dict[str, Any] = {"views": FreshViews(policy=CROP), "masking": {}, "seed": 5} | changed
+    looks = (settings.pop("views"),)
+    return BatchReader(
+        components=(Component(dataset=dataset),), modalities=modalities, looks=looks, damage=RaiseOnDamage(), **settings
+    )
+
+
+def read(reader: BatchReader, count: int, *, epoch: int = 0) -> Batch:
+    """Read the first samples."""
+    ids = np.arange(count)
+    return reader.read(Visits(datasets=np.zeros_like(ids), ids=ids, epochs=np.full_like(ids, epoch)), step=0)
 
 
 def test_one_view_crops_picture_depth_and_segments(scenes: Dataset) -> None:
-    batch = reader_of(scenes, DEPTH, IMAGE, PARTS).read(np.arange(COUNT), epoch=3, step=0)
+    batch = read(reader_of(scenes, DEPTH, IMAGE, PARTS), COUNT, epoch=3)
     assert {name: tensor.dtype for name, tensor in batch.inputs.items()} == {
         "depth": torch.float32,
         "image": torch.uint8,
@@ -107,7 +120,7 @@ def test_pixels_depth_and_segments_of_one_scene_agree_after_any_crop(
     for number in range(20):
         members[f"s{number:02d}.png"] = png((255 * squares).astype(np.uint8))
         members[f"s{number:02d}.depth.png"] = png(1000 * coarse)
-    batch = reader_of(open_shard(members), IMAGE, DEPTH).read(np.arange(20), epoch=0, step=0)
+    batch = read(reader_of(open_shard(members), IMAGE, DEPTH), 20)
     bright, far = batch.inputs["image"][:, 0] > 127, batch.inputs["depth"][:, 0] > 500
     assert (bright == far).float().mean() > 0.97
     assert 0.2 < far.float().mean() < 0.8
@@ -121,13 +134,13 @@ def test_a_second_picture_of_another_size_gets_the_same_look(open_shard: Callabl
         members[f"s{number}.left.png"] = png(ramp)
         members[f"s{number}.right.png"] = png(half.astype(np.uint8))
     left, right = (Image(size=SIZE, patch=4, field=field) for field in ("left", "right"))
-    batch = reader_of(open_shard(members), left, right).read(np.arange(8), epoch=0, step=0)
+    batch = read(reader_of(open_shard(members), left, right), 8)
     apart = (batch.inputs["left"].int() - batch.inputs["right"].int()).abs().float()
     assert apart.mean() < 2.5  # one pixel of either axis is 2 grey levels
 
 
 def test_rasters_alone_are_viewed_by_the_size_of_the_first(scenes: Dataset) -> None:
-    batch = reader_of(scenes, DEPTH).read(np.arange(COUNT), epoch=0, step=0)
+    batch = read(reader_of(scenes, DEPTH), COUNT)
     view = CROP.view("s00", 0, height=24, width=32, seed=5)
     wanted = render_raster(depth(0)[..., None], view, height=24, width=32)
     assert torch.equal(batch.inputs["depth"][batch.keys.index("s00")], wanted.float())
@@ -135,7 +148,7 @@ def test_rasters_alone_are_viewed_by_the_size_of_the_first(scenes: Dataset) -> N
 
 def test_rasters_are_masked_by_their_own_grid(scenes: Dataset) -> None:
     masking = {"image": RandomPatches(ratio=0.75), "depth": RandomPatches(ratio=0.5)}
-    batch = reader_of(scenes, IMAGE, DEPTH, masking=masking).read(np.arange(COUNT), epoch=0, step=0)
+    batch = read(reader_of(scenes, IMAGE, DEPTH, masking=masking), COUNT)
     assert batch.plans["image"].visible.shape == (COUNT, 4)
     assert batch.plans["depth"].visible.shape == (COUNT, 2)
 
@@ -144,7 +157,7 @@ def test_missing_depth_stays_missing(open_shard: Callable[[dict[str, bytes]], Da
     metres = np.full((20, 20), np.nan, dtype=np.float32)
     dataset = open_shard({"a.depth.npy": npy(metres)})
     views = FreshViews(policy=CenterCrop(size=SIZE))
-    assert reader_of(dataset, DEPTH, views=views).read(np.arange(1), epoch=0, step=0).inputs["depth"].isnan().all()
+    assert read(reader_of(dataset, DEPTH, views=views), 1).inputs["depth"].isnan().all()
 
 
 @pytest.mark.parametrize("shape", [(24, 40), (48, 48), (32, 24)])
@@ -153,12 +166,12 @@ def test_pictures_of_different_shapes_cannot_share_a_view(
 ) -> None:
     dataset = open_shard({"a.png": png(picture(0)), "a.depth.npy": npy(np.zeros(shape))})
     with pytest.raises(CorruptShardError, match=r"'a' of .* differ in shape: image \(48, 64\), depth"):
-        reader_of(dataset, IMAGE, DEPTH).read(np.arange(1), epoch=0, step=0)
+        read(reader_of(dataset, IMAGE, DEPTH), 1)
 
 
 def test_sizes_that_only_rounding_sets_apart_share_a_view(open_shard: Callable[[dict[str, bytes]], Dataset]) -> None:
     dataset = open_shard({"a.png": png(picture(0)), "a.depth.npy": npy(np.zeros((17, 22)))})
-    batch = reader_of(dataset, IMAGE, DEPTH).read(np.arange(1), epoch=0, step=0)
+    batch = read(reader_of(dataset, IMAGE, DEPTH), 1)
     assert batch.inputs["depth"].shape == (1, 1, SIZE, SIZE)
 
 
@@ -173,8 +186,8 @@ def test_a_modality_of_another_kind_than_the_field_is_refused(scenes: Dataset) -
 
 def test_another_number_of_channels_is_an_error_with_the_key(scenes: Dataset) -> None:
     bands = Raster(size=SIZE, patch=4, field="depth", channels=13)
-    with pytest.raises(SettingsError, match=r"takes 13 channels, but the 'depth' of sample 's00' .* has 1"):
-        reader_of(scenes, bands).read(np.arange(1), epoch=0, step=0)
+    with pytest.raises(SettingsError, match=r"'depth' of sample 's00' of .* takes 13 channels, but its field 'depth' has 1"):
+        read(reader_of(scenes, bands), 1)
 
 
 def test_a_raster_that_cannot_be_decoded_is_an_error_with_dataset_and_key(
@@ -182,4 +195,4 @@ def test_a_raster_that_cannot_be_decoded_is_an_error_with_dataset_and_key(
 ) -> None:
     dataset = open_shard({"a.depth.png": png(depth(0))[:200]})
     with pytest.raises(CorruptShardError, match=r"^The 'depth' of sample 'a' of .* cannot be decoded"):
-        reader_of(dataset, DEPTH).read(np.arange(1), epoch=0, step=0)
+        read(reader_of(dataset, DEPTH), 1)

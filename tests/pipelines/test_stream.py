@@ -1,6 +1,8 @@
 import json
 import multiprocessing
 import re
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,15 +18,17 @@ import simplejpeg
 import torch
 
 from pipelines.batch import Batch
+from pipelines.loading import Here, Loading, Threads, Workers
 from pipelines.masking.block import BlockPatches
 from pipelines.masking.random import RandomPatches
-from pipelines.modalities import Image
-from pipelines.stream import Stream, StreamMismatchError, StreamState, sequential
+from pipelines.modalities import Image, Tokens
+from pipelines.order import Shuffle
+from pipelines.stream import Component, Share, Stream, StreamMismatchError, StreamState, sequential
 from pipelines.transforms.image import decode_image, render
-from pipelines.views import CenterCrop, FreshViews, RandomResizedCrop, ViewSet
+from pipelines.views import CenterCrop, Extent, FreshViews, RandomResizedCrop, ViewSet
 from shards.adopt import adopt
 from shards.dataset import Dataset
-from shards.errors import CorruptShardError, MissingFieldError, SettingsError
+from shards.errors import CorruptShardError, MissingFieldError, MissingTargetError, SettingsError
 from shards.target_table import TargetTable
 
 IMAGE = Image(size=16, patch=4)
@@ -33,7 +37,7 @@ BATCH = 24
 NUM_SAMPLES = 269
 
 
-def open_stream(dataset: Dataset, **changed: Any) -> Stream:
+def open_stream(dataset: Dataset, *, stored: dict[str, TargetTable] | None = None, **changed: Any) -> Stream:
     settings: dict[str, Any] = {
         "modalities": (IMAGE,),
         "views": FreshViews(policy=CROP),
@@ -41,7 +45,7 @@ def open_stream(dataset: Dataset, **changed: Any) -> Stream:
         "global_batch": BATCH,
         "seed": 1,
     }
-    return Stream(dataset, **settings | changed)
+    return Stream([Component(dataset=dataset, stored=stored or {})], **settings | changed)
 
 
 def take(stream: Stream, count: int) -> list[Batch]:
@@ -51,7 +55,8 @@ def take(stream: Stream, count: int) -> list[Batch]:
 
 def assert_same(found: Batch, expected: Batch) -> None:
     assert found.keys == expected.keys
-    assert (found.epoch, found.step) == (expected.epoch, expected.step)
+    assert found.step == expected.step
+    assert found.visits.epochs.tolist() == expected.visits.epochs.tolist()
     assert torch.equal(found.inputs["image"], expected.inputs["image"])
     assert torch.equal(found.plans["image"].visible, expected.plans["image"].visible)
     assert torch.equal(found.plans["image"].target, expected.plans["image"].target)
@@ -63,9 +68,11 @@ def assert_same(found: Batch, expected: Batch) -> None:
 def joined(parts: list[Batch]) -> Batch:
     """Put the parts of all ranks back together."""
     plans = [part.plans["image"] for part in parts]
+    epochs = np.concatenate([part.visits.epochs for part in parts])
     return replace(
         parts[0],
         keys=tuple(key for part in parts for key in part.keys),
+        visits=replace(parts[0].visits, epochs=epochs),
         inputs={"image": torch.cat([part.inputs["image"] for part in parts])},
         plans={
             "image": replace(
@@ -87,13 +94,14 @@ class PixelTarget(TargetTable):
 
     @property
     def spec(self) -> Any:
-        return SimpleNamespace(views=self._view_set.to_json())
+        return SimpleNamespace(views=self._view_set.to_json(), shape=(3, 16, 16), dtype="uint8")
 
     def read(self, ids: npt.NDArray[np.int64], k: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         rows = []
         for sample, number in zip(self._samples.read(ids, ("image",)), k.tolist(), strict=True):
             pixels = decode_image(sample.fields["image"])
-            view = self._view_set.view(sample.key, number, height=pixels.shape[0], width=pixels.shape[1])
+            extent = Extent(height=pixels.shape[0], width=pixels.shape[1])
+            view = self._view_set.view(sample.key, number, extent=extent)
             rows.append(render(pixels, view).numpy())
         return np.stack(rows)
 
@@ -109,73 +117,94 @@ def test_a_batch_holds_rendered_pixels_labels_and_plans(dataset: Dataset) -> Non
     assert batch.labels.tolist() == [int(key[-4:]) % 10 for key in batch.keys]
 
 
-def test_the_pixels_are_those_of_the_view_of_this_epoch(dataset: Dataset) -> None:
-    stream = open_stream(dataset)
-    batch = take(stream, stream.steps_per_epoch + 1)[-1]
-    ids = stream.order.batch(1, 0)
-    for row, sample in enumerate(dataset.read(ids, ("image",))):
+def test_the_pixels_are_those_of_the_view_of_the_epoch_of_each_sample(dataset: Dataset) -> None:
+    batch = take(open_stream(dataset), 12)[-1]
+    assert set(batch.visits.epochs.tolist()) == {0, 1}
+    for row, sample in enumerate(dataset.read(batch.visits.ids, ("image",))):
         pixels = decode_image(sample.fields["image"])
-        view = CROP.view(sample.key, 1, height=pixels.shape[0], width=pixels.shape[1], seed=1)
+        epoch = int(batch.visits.epochs[row])
+        view = CROP.view(sample.key, epoch, height=pixels.shape[0], width=pixels.shape[1], seed=1)
         assert torch.equal(batch.inputs["image"][row], render(pixels, view))
 
 
-def test_every_sample_comes_once_an_epoch_with_fill_ups_below_a_batch(dataset: Dataset) -> None:
-    stream = open_stream(dataset)
-    batches = take(stream, stream.steps_per_epoch)
-    keys = [key for batch in batches for key in batch.keys]
-    assert [(batch.epoch, batch.step) for batch in batches] == [(0, step) for step in range(12)]
-    assert len(set(keys)) == NUM_SAMPLES
-    assert len(keys) - NUM_SAMPLES == 12 * BATCH - NUM_SAMPLES < BATCH
+def test_every_sample_comes_once_in_each_of_its_epochs(dataset: Dataset) -> None:
+    batches = take(open_stream(dataset), 34)
+    seen = Counter(
+        (epoch, key) for batch in batches for epoch, key in zip(batch.visits.epochs, batch.keys, strict=True)
+    )
+    assert set(seen.values()) == {1}
+    assert Counter(int(epoch) for epoch, _ in seen) == {0: NUM_SAMPLES, 1: NUM_SAMPLES, 2: NUM_SAMPLES, 3: 9}
 
 
 def test_epochs_follow_each_other_without_end(dataset: Dataset) -> None:
     batches = take(open_stream(dataset), 30)
-    assert [(batch.epoch, batch.step) for batch in batches[10:14]] == [(0, 10), (0, 11), (1, 0), (1, 1)]
+    assert [batch.step for batch in batches] == list(range(30))
     assert batches[0].keys != batches[12].keys
 
 
-@pytest.mark.parametrize("world_size", [2, 3, 8])
+def test_a_stream_of_some_steps_ends_after_them_wherever_it_resumes(dataset: Dataset) -> None:
+    first = open_stream(dataset, steps=5)
+    assert [next(first).step, next(first).step] == [0, 1]
+    second = open_stream(dataset, steps=5)
+    second.resume(first.state)
+    assert [batch.step for batch in second] == [2, 3, 4]
+    assert list(second) == []
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4, 6, 8])
 def test_every_world_size_sees_the_same_global_batches(dataset: Dataset, world_size: int) -> None:
     whole = take(open_stream(dataset), 13)
-    ranks = [take(open_stream(dataset, rank=rank, world_size=world_size), 13) for rank in range(world_size)]
+    ranks = [
+        take(open_stream(dataset, share=Share(rank=rank, world_size=world_size)), 13) for rank in range(world_size)
+    ]
     for step in (0, 5, 11, 12):
         assert_same(joined([batches[step] for batches in ranks]), whole[step])
 
 
-@pytest.mark.parametrize(
-    ("workers", "start_method"),
-    [(1, "fork"), (2, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)],
-)
-def test_workers_change_nothing(dataset: Dataset, workers: int, start_method: str) -> None:
+AHEAD = [
+    Workers(count=1, start_method="fork"),
+    Workers(count=4, start_method="fork"),
+    Threads(count=1),
+    Threads(count=3),
+    pytest.param(Workers(count=2, start_method="spawn"), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores are meant
+@pytest.mark.parametrize("loading", AHEAD)
+def test_who_makes_the_batches_changes_nothing(dataset: Dataset, loading: Loading) -> None:
     here = take(open_stream(dataset), 14)
-    elsewhere = take(open_stream(dataset, workers=workers, start_method=start_method), 14)
+    elsewhere = take(open_stream(dataset, loading=loading), 14)
     for found, expected in zip(elsewhere, here, strict=True):
         assert_same(found, expected)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("stop", [1, 11, 12, 13])
-def test_resume_repeats_no_sample_and_skips_none(dataset: Dataset, workers: int, stop: int) -> None:
-    uninterrupted = take(open_stream(dataset), stop + 4)
-    first = open_stream(dataset, workers=workers)
-    begun = take(first, stop)
-    saved = json.loads(json.dumps(first.state.to_json()))
-    second = open_stream(dataset, workers=workers)
-    second.resume(StreamState.from_json(saved))
-    for found, expected in zip([*begun, *take(second, 4)], uninterrupted, strict=True):
-        assert_same(found, expected)
+@pytest.mark.parametrize("loading", [Here(), Workers(count=2, start_method="fork"), Threads(count=2)])
+@pytest.mark.parametrize("stops", [(1,), (11,), (12,), (13,), (3, 4), (1, 11, 1)])
+def test_resume_repeats_no_sample_and_skips_none(dataset: Dataset, loading: Loading, stops: tuple[int, ...]) -> None:
+    uninterrupted = take(open_stream(dataset), sum(stops) + 4)
+    found, state = [], open_stream(dataset).state
+    for count in (*stops, 4):
+        stream = open_stream(dataset, loading=loading)
+        stream.resume(StreamState.from_json(json.loads(json.dumps(state.to_json()))))
+        found += take(stream, count)
+        state = stream.state
+    for batch, expected in zip(found, uninterrupted, strict=True):
+        assert_same(batch, expected)
 
 
-def test_the_state_points_at_the_next_batch(dataset: Dataset) -> None:
+def test_the_state_is_small_and_points_at_the_next_batch(dataset: Dataset) -> None:
     stream = open_stream(dataset)
-    positions = [(stream.state.epoch, stream.state.step)]
+    steps = [stream.state.position.step]
     with closing(stream):
-        positions += [(stream.state.epoch, stream.state.step) for _ in islice(stream, 12)]
-    assert positions == [*((0, step) for step in range(12)), (1, 0)]
+        steps += [stream.state.position.step for _ in islice(stream, 12)]
+    assert steps == list(range(13))
+    assert len(json.dumps(stream.state.to_json())) < 500
 
 
-def test_iterating_again_continues(dataset: Dataset) -> None:
-    stream = open_stream(dataset, workers=1)
+@pytest.mark.parametrize("loading", [Workers(count=1), Threads(count=2)])
+def test_iterating_again_continues(dataset: Dataset, loading: Loading) -> None:
+    stream = open_stream(dataset, loading=loading)
     with closing(stream):
         steps = [batch.step for _ in range(3) for batch in islice(stream, 2)]
         stream.close()
@@ -184,30 +213,60 @@ def test_iterating_again_continues(dataset: Dataset) -> None:
 
 
 def test_closing_stops_the_workers(dataset: Dataset) -> None:
-    stream = open_stream(dataset, workers=2)
+    stream = open_stream(dataset, loading=Workers(count=2))
     next(stream)
     assert len(multiprocessing.active_children()) == 2
     stream.close()
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize("name", ["dataset_id", "order_version", "seed", "global_batch"])
-def test_a_state_of_another_stream_is_refused_with_both_values(dataset: Dataset, name: str) -> None:
+def test_closing_stops_the_threads(dataset: Dataset) -> None:
+    stream = open_stream(dataset, loading=Threads(count=2))
+    next(stream)
+    assert any(thread.name.startswith("stream") for thread in threading.enumerate())
+    stream.close()
+    assert not any(thread.name.startswith("stream") for thread in threading.enumerate())
+
+
+def test_workers_make_their_batches_in_the_memory_that_hands_them_over(dataset: Dataset) -> None:
+    (batch,) = take(open_stream(dataset, loading=Workers(count=1)), 1)
+    (here,) = take(open_stream(dataset), 1)
+    assert batch.inputs["image"].is_shared()
+    assert batch.inputs["image"].stride() == here.inputs["image"].stride()
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("datasets", {}),
+        ("order_version", {}),
+        ("seed", {"seed": 2}),
+        ("global_batch", {"global_batch": 12}),
+        ("shuffle", {"shuffle": Shuffle(lanes=2, group_blocks=3)}),
+    ],
+)
+def test_a_state_of_another_stream_is_refused_with_both_values(
+    dataset: Dataset, name: str, changed: dict[str, Any]
+) -> None:
+    stream, saved = open_stream(dataset, **changed), open_stream(dataset).state
+    if not changed:
+        other = "=another" if name == "datasets" else 4711
+        saved = replace(saved, identity=replace(saved.identity, **{name: other}))  # type: ignore[arg-type]
+    ours, theirs = getattr(stream.state.identity, name), getattr(saved.identity, name)
+    with pytest.raises(StreamMismatchError, match=f"{name} {theirs}, but .* {name} {ours}"):
+        stream.resume(saved)
+
+
+@pytest.mark.parametrize("position", [{"counters": (1, 2)}, {"step": -1}, {"debts": ()}])
+def test_a_position_that_makes_no_sense_is_refused(dataset: Dataset, position: dict[str, Any]) -> None:
     stream = open_stream(dataset)
-    other = "another" if name == "dataset_id" else 4711
-    with pytest.raises(StreamMismatchError, match=f"{name} {other}, but .* {name} {getattr(stream.state, name)}"):
-        stream.resume(replace(stream.state, **{name: other}))  # type: ignore[arg-type]
+    with pytest.raises(StreamMismatchError, match="makes no sense for a stream of 1 datasets"):
+        stream.resume(replace(stream.state, position=replace(stream.state.position, **position)))
 
 
-def test_a_step_beyond_the_epoch_is_refused(dataset: Dataset) -> None:
-    stream = open_stream(dataset)
-    with pytest.raises(StreamMismatchError, match=r"step 12 of epoch 0, .* 0\.\.11"):
-        stream.resume(replace(stream.state, step=12))
-
-
-@pytest.mark.parametrize("change", [{"version": 99}, {"spare": 1}])
-def test_a_state_that_cannot_be_understood_is_refused(dataset: Dataset, change: dict[str, int]) -> None:
-    with pytest.raises(StreamMismatchError, match="reads version 1"):
+@pytest.mark.parametrize("change", [{"version": 99}, {"spare": 1}, {"position": {"step": 3}}])
+def test_a_state_that_cannot_be_understood_is_refused(dataset: Dataset, change: dict[str, Any]) -> None:
+    with pytest.raises(StreamMismatchError, match="reads version 2"):
         StreamState.from_json(open_stream(dataset).state.to_json() | change)
 
 
@@ -238,10 +297,16 @@ def test_a_stored_target_of_other_views_is_refused(dataset: Dataset, views: Fres
     [
         ({"modalities": (Image(size=16, patch=4, field="imgae"),)}, MissingFieldError, "Did you mean 'image'"),
         ({"modalities": (), "masking": {}}, SettingsError, "at least one modality"),
-        ({"modalities": (IMAGE, IMAGE)}, SettingsError, "Several modalities read the field 'image'"),
+        ({"modalities": (IMAGE, IMAGE)}, SettingsError, "Several modalities have the name 'image'"),
+        (
+            {"modalities": (Image(size=16, patch=4, look=1),)},
+            SettingsError,
+            r"look 1, but there are views for looks 0\.\.0",
+        ),
+        ({"modalities": (Tokens(stored="vq", grid=(2, 2), vocabulary=9),)}, MissingTargetError, "stored target 'vq'"),
         ({"modalities": (Image(size=32, patch=4),)}, SettingsError, "32 pixels, but the views have 16"),
         ({"masking": {"imgae": BlockPatches(ratio=0.4)}}, SettingsError, "Did you mean 'image'"),
-        ({"global_batch": 25, "world_size": 2}, SettingsError, "cannot be divided evenly among 2"),
+        ({"global_batch": 25, "share": Share(world_size=2)}, SettingsError, "cannot be divided evenly among 2"),
         ({"global_batch": 0}, SettingsError, "at least 1"),
     ],
 )
@@ -269,16 +334,18 @@ def single_shard(tmp_path: Path, make_shard: Callable[[Path, dict[str, bytes]], 
     yield tmp_path
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_that_cannot_be_decoded_is_an_error_with_dataset_and_key(single_shard: Path, workers: int) -> None:
+@pytest.mark.parametrize("loading", [Here(), Workers(count=1), Threads(count=2)])
+def test_a_picture_that_cannot_be_decoded_is_an_error_with_dataset_and_key(
+    single_shard: Path, loading: Loading
+) -> None:
     adopt(single_shard)
-    stream = open_stream(Dataset.open(single_shard), global_batch=7, workers=workers)
+    stream = open_stream(Dataset.open(single_shard), global_batch=7, loading=loading)
     for _ in range(2):
         with pytest.raises(
             CorruptShardError, match=rf"^The 'image' of sample 'sample-6' of {re.escape(str(single_shard))}"
         ):
             next(stream)
-    assert (stream.state.epoch, stream.state.step) == (0, 0)
+    assert stream.state.position.step == 0
     stream.close()
 
 
@@ -286,7 +353,7 @@ def test_a_picture_of_another_size_than_recorded_is_an_error(
     single_shard: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adopt(single_shard)
-    monkeypatch.setattr("pipelines.reader.decode_image", lambda data: np.zeros((19, 20, 3), dtype=np.uint8))
+    monkeypatch.setattr("pipelines.rendering.image.decode_image", lambda data: np.zeros((19, 20, 3), dtype=np.uint8))
     with pytest.raises(CorruptShardError, match=r"has \(19, 20\) pixels, but \(20, 20\) were recorded"):
         next(open_stream(Dataset.open(single_shard), global_batch=7))
 
@@ -320,14 +387,14 @@ def test_a_dataset_without_labels_gives_none(
 
 def test_the_global_generator_of_torch_is_left_alone(dataset: Dataset) -> None:
     before = torch.get_rng_state()
-    take(open_stream(dataset, workers=1), 2)
+    take(open_stream(dataset, loading=Workers(count=1)), 2)
     take(open_stream(dataset), 2)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_sequential_gives_every_sample_once_in_order(dataset: Dataset, workers: int) -> None:
-    batches = list(sequential(dataset, modalities=(IMAGE,), views=CenterCrop(size=16), batch=100, workers=workers))
+@pytest.mark.parametrize("loading", [Here(), Workers(count=2)])
+def test_sequential_gives_every_sample_once_in_order(dataset: Dataset, loading: Loading) -> None:
+    batches = list(sequential(dataset, modalities=(IMAGE,), views=CenterCrop(size=16), batch=100, loading=loading))
     assert [len(batch) for batch in batches] == [100, 100, 69]
     assert [key for batch in batches for key in batch.keys] == dataset.keys(np.arange(NUM_SAMPLES))
     assert all(not batch.plans for batch in batches)

@@ -74,13 +74,14 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def asked(labelled: Path, tmp_path: Path) -> Request:
-    """A run of two epochs, 14 steps, of a tiny masked autoencoder."""
+    """A run of two epochs, 12 steps, of a tiny masked autoencoder."""
     return Request(
         recipe="mae",
         size="tiny",
         settings=TINY,
         seed=3,
-        data=labelled,
+        data=(str(labelled),),
+        weights=(),
         out=tmp_path / "run",
         epochs=2.0,
         steps=None,
@@ -88,7 +89,16 @@ def asked(labelled: Path, tmp_path: Path) -> Request:
     )
 
 
-MANNER = Manner(device="cpu", workers=0, accumulate=1, save_every=4, log_every=None, compile=False)
+MANNER = Manner(
+    device="cpu",
+    workers=0,
+    threads=0,
+    damage_budget=0,
+    accumulate=1,
+    save_every=4,
+    log_every=None,
+    compile=False,
+)
 
 
 @pytest.fixture

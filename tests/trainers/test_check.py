@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.component import Component
 from pipelines.views import CenterCrop, ViewSet
 from shards.dataset import Dataset
 from shards.errors import MissingFieldError, MissingTargetError, SettingsError
@@ -22,7 +23,7 @@ from trainers.targets.hog import HogTarget
 
 
 def check(recipe: Recipe, dataset: Dataset) -> None:
-    check_opened(recipe, dataset, open_stored(recipe, dataset, {}))
+    check_opened(recipe, [Component(dataset=dataset, stored=open_stored(recipe, dataset, {}))])
 
 
 def resolve_recipe(name: str, *, settings: Sequence[str] = ()) -> Recipe:

@@ -35,12 +35,12 @@ def call(*words: object) -> str:
 
 
 def test_train_eval_and_report_from_the_command_line(asked: Request) -> None:
-    words = ["train", "mae", "--data", asked.data, "--out", asked.out, "--size", "tiny", "--device", "cpu"]
+    words = ["train", "mae", "--data", asked.data[0], "--out", asked.out, "--size", "tiny", "--device", "cpu"]
     shape = [*settings(asked), "--batch", 20, "--steps", 3, "--workers", 0]
     assert "is complete: 3 steps" in call(*words, *shape)
     assert "is complete: 3 steps" in call(*words, *shape)
     assert json.loads((asked.out / "run.json").read_text())["resolved"]["training"]["batch"] == 20
-    output = call("eval", asked.out, "--data", asked.data, "--workers", 0, "--device", "cpu")
+    output = call("eval", asked.out, "--data", asked.data[0], "--workers", 0, "--device", "cpu")
     assert "trained encoder" in output
     assert "raw pixels" in output
     assert "Reconstructions of masked samples" in (asked.out / "report.html").read_text()
@@ -122,7 +122,7 @@ def test_a_stopped_training_exits_like_a_stopped_process(monkeypatch: pytest.Mon
     from trainers.loop import Ending
 
     monkeypatch.setattr(trainers.launch, "train_run", lambda *_, **__: Ending(step=7, signal=15))
-    result = RUNNER.invoke(app, ["train", "mae", "--data", str(asked.data), "--out", str(asked.out)])
+    result = RUNNER.invoke(app, ["train", "mae", "--data", str(asked.data[0]), "--out", str(asked.out)])
     assert result.exit_code == 143
     assert "Stopped after step 7" in result.output
     assert isinstance(app, typer.Typer)
@@ -150,7 +150,7 @@ def test_a_run_of_ones_own_recipe_is_evaluated_when_its_name_is_typed_again(
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     words = ["--out", asked.out, "--size", "tiny", "--device", "cpu", "--workers", 0, "--steps", 1, *settings(asked)]
-    assert "is complete" in call("train", "at_home:recipe", "--data", asked.data, *words)
+    assert "is complete" in call("train", "at_home:recipe", "--data", asked.data[0], *words)
     evaluation = ["eval", asked.out, "--data", unlabelled, "--workers", 0, "--device", "cpu"]
     with pytest.raises(RunCardError, match="--recipe at_home:recipe"):
         call(*evaluation)

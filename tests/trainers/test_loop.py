@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from pipelines.batch import Batch
-from pipelines.stream import StreamState
+from pipelines.state import StreamIdentity, StreamState
+from pipelines.visits import Position
+from tests.batches import make_batch
 from trainers.interruption import StopRequest
 from trainers.loop import Ending, Ledger, Loop, NonFiniteLossError, Pace
 from trainers.metrics import JsonLines, Metrics, read_metrics
@@ -25,12 +27,15 @@ class Counting:
 
     @property
     def state(self) -> StreamState:
-        return StreamState(version=1, dataset_id="d", order_version=1, seed=0, global_batch=2, epoch=0, step=self.taken)
+        identity = StreamIdentity(
+            datasets="=d", order_version=1, seed=0, global_batch=2, shuffle="1x1", weights="", packing=""
+        )
+        return StreamState(identity=identity, position=Position(step=self.taken, counters=(0,), debts=(0,)))
 
     def __next__(self) -> Batch:
         self.taken += 1
         keys = (f"a{self.taken}", f"b{self.taken}")
-        return Batch(keys=keys, inputs={}, plans={}, stored={}, labels=None, epoch=0, step=self.taken - 1)
+        return make_batch(keys, {}, step=self.taken - 1)
 
 
 class Scripted:
@@ -55,10 +60,10 @@ def run(
             Counting(),
             first=0,
             pace=Pace(total_steps=len(losses), save_every=save_every, log_every=log_every),
-            ledger=Ledger(("patches",), steps_per_epoch=10, world=ALONE),
+            ledger=Ledger(("patches",), steps_per_epoch=10.0, world=ALONE),
             world=ALONE,
             metrics=metrics,
-            save=lambda step, state: saves.append(state.step),
+            save=lambda step, state: saves.append(state.position.step),
             stop=stop,
         ).run()
 
@@ -95,9 +100,9 @@ def test_a_gradient_that_is_not_finite_is_found_before_it_is_saved(tmp_path: Pat
 
 
 def test_long_batches_are_named_in_part(tmp_path: Path) -> None:
-    ledger = Ledger(("patches",), steps_per_epoch=10, world=ALONE)
+    ledger = Ledger(("patches",), steps_per_epoch=10.0, world=ALONE)
     keys = tuple(f"k{number}" for number in range(100))
-    batch = Batch(keys=keys, inputs={}, plans={}, stored={}, labels=None, epoch=0, step=0)
+    batch = make_batch(keys, {})
     ledger.add(1, batch, Scripted([float("nan")], [1.0]).step(batch, taken=0), waited_s=0.0)
     with pytest.raises(NonFiniteLossError, match=r"100 samples: k0, .*k7, \.\.\.") as caught:
         ledger.read()

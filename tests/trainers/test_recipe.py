@@ -6,6 +6,7 @@ import torch
 
 from pipelines.batch import Batch
 from shards.errors import SettingsError
+from tests.batches import context_of, make_batch
 from trainers.recipe import Recipe, Training
 from trainers.registry import resolve_recipe
 
@@ -21,10 +22,9 @@ def batch_for(recipe: Recipe) -> Batch:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=generator)
     plans = {
-        field: masking.plan(keys, modality=recipe.modality(field), seed=0, epoch=0)
-        for field, masking in recipe.masking.items()
+        name: masking.plan(context_of(keys), modality=recipe.modality(name)) for name, masking in recipe.masking.items()
     }
-    return Batch(keys=keys, inputs={"image": images}, plans=plans, stored={}, labels=None, epoch=0, step=0)
+    return make_batch(keys, {"image": images}, plans=plans)
 
 
 def test_initial_weights_follow_from_the_seed_alone() -> None:

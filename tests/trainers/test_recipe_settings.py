@@ -74,13 +74,17 @@ def test_the_last_of_two_values_counts() -> None:
         ("model.depth.more=4", "'model.depth' is one value, 12; it has no part 'more'"),
         ("model.depth", "reads path=value.*found 'model.depth'"),
         ("=4", "reads path=value"),
-        ("modalities.image.size=225", "picture 'image' of 225 pixels"),
-        ("modalities.image.field=photo", "recipe 'mae': the masking 'image' has no modality 'image'; there is photo"),
+        ("modalities.image.size=225", "modality 'image' of 225 pixels"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_with_what_would(setting: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         change(setting)
+
+
+def test_a_modality_may_read_a_field_of_another_name() -> None:
+    recipe = apply_settings(mae.recipe(), ["modalities.image.field=photo"])
+    assert (recipe.modality("image").field, list(recipe.masking)) == ("photo", ["image"])
 
 
 def test_the_choices_of_a_closed_setting_are_named() -> None:

@@ -8,11 +8,12 @@ import pytest
 from shards.errors import SettingsError
 from trainers.recipe import Recipe
 from trainers.registry import resolve_recipe
-from trainers.run_card import RunCard, RunCardError, describe, describe_recipe
+from trainers.run_card import DatasetRecord, RunCard, RunCardError, describe, describe_recipe
 
 
 def card_of(*settings: str) -> RunCard:
-    return RunCard.of("mae", size="tiny", settings=settings, seed=7, dataset="/data/cats", dataset_id="abc")
+    cats = DatasetRecord(name="cats", path="/data/cats", dataset_id="abc", weight="0:1")
+    return RunCard.of("mae", size="tiny", settings=settings, seed=7, datasets=[cats])
 
 
 def test_a_card_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_a_recipe_that_changed_since_the_run_is_refused_with_the_difference() ->
         card.rebuild()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"card_version": 1}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"card_version": 2}'])
 def test_what_is_no_card_is_refused(text: str) -> None:
     with pytest.raises(RunCardError, match="not a run card"):
         RunCard.from_json(text)
@@ -49,7 +50,7 @@ def test_what_is_no_card_is_refused(text: str) -> None:
 
 def test_a_card_of_another_version_is_refused() -> None:
     content = {**json.loads(card_of().to_json()), "card_version": 99}
-    with pytest.raises(RunCardError, match="version 99, this maskloom reads 1"):
+    with pytest.raises(RunCardError, match="version 99, this maskloom reads 2"):
         RunCard.from_json(json.dumps(content))
 
 

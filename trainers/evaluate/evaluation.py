@@ -12,6 +12,9 @@ from typing import Any
 import torch
 
 from pipelines.batch import Batch
+from pipelines.loading import loading_by
+from pipelines.masking.plan import MaskContext
+from pipelines.randomness import Draws
 from pipelines.stream import sequential
 from pipelines.views import CenterCrop
 from shards.dataset import Dataset
@@ -50,7 +53,13 @@ class Subject:
     def batches(self, dataset: Dataset, *, workers: int) -> Iterator[Batch]:
         """The samples of a dataset, uncropped but for their longer side, in the order of ids."""
         views = CenterCrop(size=self.recipe.modalities[0].size)
-        return sequential(dataset, modalities=self.recipe.modalities, views=views, batch=BATCH, workers=workers)
+        return sequential(
+            dataset,
+            modalities=self.recipe.modalities,
+            views=views,
+            batch=BATCH,
+            loading=loading_by(workers=workers),
+        )
 
 
 def load_subject(
@@ -151,7 +160,7 @@ def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers:
     extractors = {
         TRAINED: encoder_extractor(subject.network, device=subject.device, dtype=subject.dtype),
         UNTRAINED: encoder_extractor(subject.untrained(), device=subject.device, dtype=subject.dtype),
-        PIXELS: pixel_extractor(subject.recipe.modalities[0].field),
+        PIXELS: pixel_extractor(subject.recipe.modalities[0].name),
     }
     return extract(subject.batches(dataset, workers=workers), extractors, limit=limit)
 
@@ -172,10 +181,11 @@ def draw(run: RunFolder, subject: Subject, dataset: Dataset, path: Path) -> dict
 
 def _masked(subject: Subject, batch: Batch) -> Batch:
     """The first samples of a batch with the recipe's masks of epoch 0."""
-    keys = batch.keys[:PICTURES]
+    shown = batch.rows(slice(PICTURES))
+    draws = Draws.of(shown.keys, epochs=[0] * len(shown), seed=subject.seed)
+    context = MaskContext(draws=draws, inputs=shown.inputs, stored=shown.stored, lengths=shown.lengths)
     plans = {
-        modality.field: subject.recipe.masking[modality.field].plan(keys, modality=modality, seed=subject.seed, epoch=0)
+        modality.name: subject.recipe.masking[modality.name].plan(context, modality=modality)
         for modality in subject.recipe.modalities
     }
-    inputs = {field: values[:PICTURES] for field, values in batch.inputs.items()}
-    return replace(batch, keys=keys, inputs=inputs, plans=plans, labels=None)
+    return replace(shown, plans=plans)

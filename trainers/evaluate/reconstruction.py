@@ -62,7 +62,7 @@ def reconstruct(network: Network, recipe: Recipe, batch: Batch) -> Reconstructio
 
 
 def _pixels(predicted: Float[Tensor, "batch target values"], modality: Image, batch: Batch) -> Reconstruction:
-    images, plan = batch.inputs[modality.field], batch.plans[modality.field]
+    images, plan = batch.inputs[modality.name], batch.plans[modality.name]
     patches = image_patches(images, patch=modality.patch)
     mean, spread = patch_statistics(patches)
     restored = place(patches, plan.target, predicted * _rows(spread, plan.target) + _rows(mean, plan.target))
@@ -76,7 +76,7 @@ def _histograms(
     modality: Image,
     batch: Batch,
 ) -> Reconstruction:
-    images, plan = batch.inputs[modality.field], batch.plans[modality.field]
+    images, plan = batch.inputs[modality.name], batch.plans[modality.name]
     patches = image_patches(images, patch=modality.patch)
     dimmed = place(wanted / 3, plan.target, _rows(wanted, plan.target))
     imagined = place(wanted / 3, plan.target, predicted)

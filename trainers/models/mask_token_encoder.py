@@ -58,8 +58,8 @@ class MaskTokenEncoderNetwork(Network):
 
         A place is hidden from the encoder if and only if it is not in `plan.visible`.
         """
-        plan = plans[self.image.field]
-        patches = image_patches(inputs[self.image.field], patch=self.image.patch)
+        plan = plans[self.image.name]
+        patches = image_patches(inputs[self.image.name], patch=self.image.patch)
         visible = self.embed(gather_tokens(patches, plan.visible))
         tokens = scatter_tokens(visible, plan.visible, filler=self.mask_token, length=self.image.num_tokens)
         # The norm acts on each token alone, so tokens that nobody asked for are dropped before it.
@@ -68,7 +68,7 @@ class MaskTokenEncoderNetwork(Network):
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "batch tokens width"]:
         """Return the class token and the tokens of all patches, row by row, after the final norm."""
-        patches = image_patches(inputs[self.image.field], patch=self.image.patch)
+        patches = image_patches(inputs[self.image.name], patch=self.image.patch)
         encoded: Tensor = self.norm(self._mix(self.embed(patches)))
         return encoded
 

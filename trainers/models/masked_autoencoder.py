@@ -112,15 +112,15 @@ class MaskedAutoencoderNetwork(Network):
 
     def forward(self, inputs: Mapping[str, Tensor], plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
         """Return the predictions at `plan.target`, in its order: [batch, target, dim] by name of the target."""
-        plan = plans[self.image.field]
-        patches = image_patches(inputs[self.image.field], patch=self.image.patch)
+        plan = plans[self.image.name]
+        patches = image_patches(inputs[self.image.name], patch=self.image.patch)
         encoded = self.encoder(gather_tokens(patches, plan.visible), plan.visible)
         decoded = self.decoder(encoded, plan)
         return {name: head(decoded) for name, head in self.heads.items()}
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "batch tokens width"]:
         """Return the class token and the tokens of all patches, row by row, after the final norm."""
-        patches = image_patches(inputs[self.image.field], patch=self.image.patch)
+        patches = image_patches(inputs[self.image.name], patch=self.image.patch)
         index = every_token(patches.shape[0], length=self.image.num_tokens, device=patches.device)
         encoded: Tensor = self.encoder(patches, index)
         return encoded

@@ -32,6 +32,6 @@ def every_token(batch: int, *, length: int, device: torch.device) -> Int[Tensor,
 def only_modality(modalities: Sequence[Image], *, architecture: str) -> Image:
     """Return the one modality of a single-stream architecture; raises SettingsError if there are more or none."""
     if len(modalities) != 1:
-        fields = ", ".join(modality.field for modality in modalities) or "none"
+        fields = ", ".join(modality.name for modality in modalities) or "none"
         raise SettingsError(f"{architecture} embeds exactly one modality; this recipe has {fields}")
     return modalities[0]

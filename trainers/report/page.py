@@ -37,11 +37,13 @@ def build_report(run: RunFolder) -> Path:
         title=f"{card.recipe}, {card.size}",
         subtitle=_subtitle(card.recipe),
         run_name=run.root.name,
-        numbers=_numbers(records, run.course(), card.resolved["training"]["batch"]),
+        numbers=_numbers(
+            records, run.course(), batch=card.resolved["training"]["batch"], damaged=len(list(run.damaged_samples()))
+        ),
         facts=_facts(card, starts, run.course()),
         charts=_charts(records),
         evaluations=[_evaluation(path) for path in sorted(run.evaluations.glob("*.json"))],
-        contact_sheet=_picture(Path(card.dataset) / CONTACT_SHEET) if card.dataset else None,
+        contact_sheet=_picture(Path(card.datasets[0].path) / CONTACT_SHEET) if card.datasets else None,
         card=card.to_json(),
         starts=[_start(start) for start in starts],
     )
@@ -53,7 +55,7 @@ def _subtitle(recipe: str) -> str:
     return recipe_summary(recipe) if recipe in recipe_names() else f"A recipe outside maskloom: {recipe}"
 
 
-def _numbers(records: Records, course: Mapping[str, Any] | None, batch: int) -> list[dict[str, str]]:
+def _numbers(records: Records, course: Mapping[str, Any] | None, *, batch: int, damaged: int) -> list[dict[str, str]]:
     if not records or course is None:
         return []
     last = records[-1]
@@ -63,6 +65,7 @@ def _numbers(records: Records, course: Mapping[str, Any] | None, batch: int) -> 
         "loss, last steps": f"{smooth([record['loss'] for record in records])[-1]:.4f}",
         "samples per second": f"{_median([record['samples_per_s'] for record in records]):,.0f}",
         "waiting for data": f"{sum(record['data_wait'] for record in records) / len(records):.0%}",
+        "damaged samples": f"{damaged:,}",
         "training time": _duration(sum(batch / record["samples_per_s"] for record in records)),
     }
     return [{"name": name, "value": value} for name, value in numbers.items()]
@@ -86,14 +89,14 @@ def _facts(
         ("Recipe", f"{card.recipe} ({card.resolved['paper']})"),
         ("Size", card.size),
         ("Settings", ", ".join(card.settings) or "as in the recipe"),
-        ("Dataset", f"{card.dataset} ({card.dataset_id})" if card.dataset else "none: the weights were imported"),
+        ("Datasets", _datasets(card)),
         ("Views", _views(card)),
         ("Seed", str(card.seed)),
     ]
     if course is not None:
         schedule = course["schedule"]
         facts += [
-            ("Length", f"{schedule['epochs']:g} epochs of {course['steps_per_epoch']:,} steps"),
+            ("Length", f"{schedule['epochs']:g} epochs of {course['steps_per_epoch']:,.6g} steps"),
             ("Samples per step", f"{training['batch']:,}"),
             ("Learning rate", f"{schedule['peak']:.3g} after {schedule['warmup_epochs']:g} epochs of warm-up"),
             ("Weight decay", f"{training['weight_decay']:g}"),
@@ -102,6 +105,18 @@ def _facts(
         facts.append(("Hardware", f"{starts[-1]['processes']} x {starts[-1]['hardware']}, {starts[-1]['precision']}"))
     versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
     return [*facts, ("Software", versions)]
+
+
+def _datasets(card: RunCard) -> str:
+    """Where the samples came from, with weights if there are several."""
+    if not card.datasets:
+        return "none: the weights were imported"
+    is_mixed = len(card.datasets) > 1
+    shown = (
+        f"{record.path} ({record.dataset_id}{f', weight {record.weight}' if is_mixed else ''})"
+        for record in card.datasets
+    )
+    return "; ".join(shown)
 
 
 def _views(card: RunCard) -> str:

@@ -52,10 +52,10 @@ def _computer(modality: Image) -> Callable[[Batch], Tensor]:
         raise SettingsError(
             f"HOG splits each patch into {CELLS_PER_SIDE} x {CELLS_PER_SIDE} cells, "
             f"which a patch of {modality.patch} pixels does not allow; "
-            f"choose an even modalities.{modality.field}.patch"
+            f"choose an even modalities.{modality.name}.patch"
         )
 
     def computed(batch: Batch) -> Tensor:
-        return patch_hog(batch.inputs[modality.field], patch=modality.patch)
+        return patch_hog(batch.inputs[modality.name], patch=modality.patch)
 
     return computed

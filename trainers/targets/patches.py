@@ -51,6 +51,6 @@ class NormalisedPatches:
         """Return the function from a batch to float32 [batch, tokens, values]."""
 
         def standardised(batch: Batch) -> Tensor:
-            return standardise_patches(image_patches(batch.inputs[modality.field], patch=modality.patch))
+            return standardise_patches(image_patches(batch.inputs[modality.name], patch=modality.patch))
 
         return standardised

@@ -7,20 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.batch import Batch
+from tests.batches import make_batch
 from trainers.evaluate.features import extract, one_in_five, shrunk_pixels
 
 
 def batches(labels: list[list[int]]) -> Iterator[Batch]:
     for step, row in enumerate(labels):
-        yield Batch(
-            keys=tuple(f"{step}-{place}" for place in range(len(row))),
-            inputs={"image": torch.tensor(row)[:, None] * 10},
-            plans={},
-            stored={},
-            labels=torch.tensor(row),
-            epoch=0,
-            step=step,
-        )
+        keys = [f"{step}-{place}" for place in range(len(row))]
+        yield make_batch(keys, {"image": torch.tensor(row)[:, None] * 10}, labels=torch.tensor(row), step=step)
 
 
 def image(batch: Batch) -> torch.Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from pipelines.batch import Batch
 from pipelines.transforms.hog import hog
 from pipelines.transforms.image import normalise
+from tests.batches import context_of, make_batch
 from trainers.evaluate.glyphs import GLYPH, draw_histograms, strokes
 from trainers.evaluate.reconstruction import Reconstruction, contact_sheet, reconstruct
 from trainers.nn.network import Network
@@ -41,8 +42,8 @@ def tiny(name: str) -> Recipe:
 def shown(recipe: Recipe, network: Network | None = None) -> tuple[Reconstruction, Batch]:
     images = torch.randint(0, 256, (3, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     keys = ("a", "b", "c")
-    plan = recipe.masking["image"].plan(keys, modality=recipe.modality("image"), seed=0, epoch=0)
-    batch = Batch(keys=keys, inputs={"image": images}, plans={"image": plan}, stored={}, labels=None, epoch=0, step=0)
+    plan = recipe.masking["image"].plan(context_of(keys), modality=recipe.modality("image"))
+    batch = make_batch(keys, {"image": images}, plans={"image": plan})
     chosen = network or Oracle(recipe)
     if isinstance(chosen, Oracle):
         chosen.batch = batch

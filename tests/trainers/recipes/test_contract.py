@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pipelines.batch import Batch
+from tests.batches import context_of, make_batch
 from trainers.recipe import Recipe
 from trainers.registry import recipe_names, resolve_recipe
 from trainers.run_card import RunCard, describe
@@ -35,9 +36,9 @@ def batch_for(recipe: Recipe) -> Batch:
     for modality in recipe.modalities:
         coarse = torch.rand(len(KEYS), modality.channels, 8, 8, generator=generator) * 255
         smooth = torch.nn.functional.interpolate(coarse, size=(modality.size, modality.size), mode="bilinear")
-        inputs[modality.field] = smooth.to(torch.uint8)
-        plans[modality.field] = recipe.masking[modality.field].plan(KEYS, modality=modality, seed=0, epoch=0)
-    return Batch(keys=KEYS, inputs=inputs, plans=plans, stored={}, labels=None, epoch=0, step=0)
+        inputs[modality.name] = smooth.to(torch.uint8)
+        plans[modality.name] = recipe.masking[modality.name].plan(context_of(KEYS), modality=modality)
+    return make_batch(KEYS, inputs, plans=plans)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -112,7 +113,7 @@ def test_the_name_of_the_recipe_is_that_of_its_file(name: str, recipe: Recipe) -
 
 
 def test_a_card_brings_the_recipe_back(name: str, recipe: Recipe) -> None:
-    card = RunCard.of(name, size="tiny", settings=SMALL, seed=0, dataset="data", dataset_id="id")
+    card = RunCard.of(name, size="tiny", settings=SMALL, seed=0)
     rebuilt = RunCard.from_json(card.to_json()).rebuild()
     assert rebuilt == recipe
     assert describe(rebuilt) == card.resolved

@@ -6,12 +6,13 @@ from pipelines.batch import Batch
 from pipelines.modalities import Image
 from pipelines.transforms.image import normalise
 from shards.errors import SettingsError
+from tests.batches import make_batch
 from trainers.targets.hog import HogTarget
 
 
 def batch_of(images: Tensor, stored: dict[str, Tensor] | None = None) -> Batch:
     keys = tuple(f"sample-{row}" for row in range(len(images)))
-    return Batch(keys=keys, inputs={"image": images}, plans={}, stored=stored or {}, labels=None, epoch=0, step=0)
+    return make_batch(keys, {"image": images}, stored=stored)
 
 
 def pixels(size: int) -> Tensor:
