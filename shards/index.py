@@ -70,24 +70,40 @@ class ArrowTable:
         """Record batches in the file."""
         return int(self._reader.num_record_batches)
 
+    def batch(self, number: int) -> pa.RecordBatch:
+        """Return a record batch as it stands: whoever looks into a column validates it first.
+
+        Raises:
+            CorruptShardError: There is no such batch, or its frame is damaged.
+        """
+        try:
+            return self._reader.get_batch(number)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise damaged_table(self.path, number, error) from error
+
     def block(self, number: int) -> pa.RecordBatch:
         """Return the record batch of block `number`, whose offsets are known to stay inside it.
 
         Raises:
             CorruptShardError: There is no such block, or it is damaged.
         """
+        batch = self.batch(number)
         try:
-            batch = self._reader.get_batch(number)
             batch.validate(full=True)  # a damaged offset would be followed out of the file
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise CorruptShardError(
-                f"{self.path}: block {number} cannot be read: {error}. Run `maskloom verify`.",
-                kind=Damage.PAYLOAD,
-                shard=str(self.path),
-            ) from error
+        except pa.ArrowException as error:
+            raise damaged_table(self.path, number, error) from error
         return batch
 
     def rows(self) -> Iterable[dict[str, Any]]:
         """Iterate over all rows as dictionaries, a block at a time."""
         for number in range(self.num_blocks):
             yield from self.block(number).to_pylist()
+
+
+def damaged_table(path: Path | str, block: int, error: Exception) -> CorruptShardError:
+    """Return the error that says that a block of an Arrow file cannot be read."""
+    return CorruptShardError(
+        f"{path}: block {block} cannot be read: {error}. Run `maskloom verify`.",
+        kind=Damage.PAYLOAD,
+        shard=str(path),
+    )

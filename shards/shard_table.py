@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from shards.errors import DatasetError
-from shards.index import ArrowTable
+from shards.index import ArrowTable, damaged_table
 from shards.receipt import require_inside
 from shards.schema import BLOCK
 
@@ -36,7 +36,8 @@ class ShardTable:
     """
 
     def __init__(self, table: ArrowTable, num_shards: int, split: str) -> None:
-        self._rows = table.block(0)
+        self._path = table.path
+        self._rows = table.batch(0)
         self._split = split
         if self._rows.num_rows != num_shards:
             raise DatasetError(
@@ -45,7 +46,15 @@ class ShardTable:
 
     def text(self, shard: int, column: str) -> str:
         """Return what a column of strings says about a shard."""
-        return str(self._rows.column(column)[shard].as_py())
+        return str(self._validated(self._rows.column(column).slice(shard, 1))[0].as_py())
+
+    def _validated(self, column: pa.Array) -> pa.Array:
+        """Return strings whose offsets are known to stay inside the file; checking those of all shards would take long."""
+        try:
+            column.validate(full=True)
+        except pa.ArrowException as error:
+            raise damaged_table(self._path, 0, error) from error
+        return column
 
     def path(self, shard: int, which: str) -> str:
         """Return the path of a shard's `tar` or `index` inside the dataset.
@@ -87,19 +96,25 @@ class ShardTable:
         """Numbers of the shards that the split is made of, in order."""
         if not self._split:
             return np.arange(self._rows.num_rows, dtype=np.int64)
-        return np.flatnonzero(pa.compute.equal(self._rows.column("split"), self._split).to_numpy(zero_copy_only=False))
+        splits = self._validated(self._rows.column("split"))
+        return np.flatnonzero(pa.compute.equal(splits, self._split).to_numpy(zero_copy_only=False))
+
+    @cached_property
+    def _sizes(self) -> Ids:
+        """Samples in the shards of the split."""
+        return self.samples[self._shards] if self._split else self.samples
 
     @cached_property
     def _first_blocks(self) -> Ids:
-        return _counts_before(self.samples[self._shards] // BLOCK)
+        return _counts_before(self._sizes // BLOCK)
 
     @cached_property
     def _first_tails(self) -> Ids:
-        return _counts_before(self.samples[self._shards] % BLOCK)
+        return _counts_before(self._sizes % BLOCK)
 
     @cached_property
     def _num_full_blocks(self) -> int:
-        return int((self.samples[self._shards] // BLOCK).sum())
+        return int((self._sizes // BLOCK).sum())
 
 
 def _counts_before(counts: Ids) -> Ids:
