@@ -14,6 +14,7 @@ from ingest.cluster import Cluster
 from ingest.precompute import ParityError, make_spec, precompute, write_targets
 from ingest.settings import SplitBy, Splits
 from ingest.teachers import build_teacher, new_teacher, teacher_names
+from pipelines.component import Component
 from pipelines.modalities import Image
 from pipelines.stream import Stream
 from pipelines.views import CenterCrop, Extent, RandomResizedCrop, ViewSet
@@ -61,15 +62,14 @@ def replayed(root: Path, epochs: int) -> tuple[Tensor, Tensor]:
     """Return every picture as a trainer sees it, and the stored rows that come with it."""
     dataset = Dataset.open(root)
     stream = Stream(
-        dataset,
+        [Component(dataset=dataset, stored={"hog": dataset.target("hog")})],
         modalities=(Image(size=32, patch=8),),
         views=CROPS,
         masking={},
-        stored={"hog": dataset.target("hog")},
         global_batch=50,
         seed=7,
     )
-    batches = [next(stream) for _ in range(epochs * stream.steps_per_epoch)]
+    batches = [next(stream) for _ in range(epochs * dataset.num_samples // 50)]
     images = torch.cat([batch.inputs["image"] for batch in batches])
     return images, torch.cat([batch.stored["hog"] for batch in batches]).float()
 
@@ -83,7 +83,9 @@ def test_a_stored_target_belongs_to_exactly_the_pixels_that_are_trained_on(taugh
     images, stored = replayed(taught.parents[1], epochs=3)
     teacher = build_teacher(name, {"size": 32, "patch": 8})
     assert cosines(teacher.compute(images), stored).min() >= 0.999
-    flips = [CROPS.view(key, k, extent=Extent(height=40, width=48)).flip for key in map(str, range(50)) for k in range(3)]
+    flips = [
+        CROPS.view(key, k, extent=Extent(height=40, width=48)).flip for key in map(str, range(50)) for k in range(3)
+    ]
     assert any(flips) and not all(flips)
 
 
