@@ -42,7 +42,7 @@ class SentinelSpans:
     more sentinel. A text of one token is left as it is; padding is neither counted nor hidden.
 
     Deviation from the published code, whose texts always begin with a visible token and end with a hidden one: all
-    arrangements are as likely.
+    arrangements are as likely, which hides the first and last few tokens less often than others.
 
     Raises:
         SettingsError: The ratio is not between 0 and 1, or spans have a mean of less than one token.
