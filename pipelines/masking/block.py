@@ -29,7 +29,7 @@ class BlockPatches:
     On a grid of rows and columns blocks are rectangles with an area from `smallest` (a share of the hidden patches, rounded
     down) to what is still to be hidden, and an aspect ratio (height / width) log-uniform in `aspect`. On a clip they are
     such rectangles over 1 to all times, each number as likely, and areas are those per time ("cube" masking: Wei et al.,
-    arXiv:2112.09133, section 4.3). Exactly round(patches * ratio) patches are hidden in every sample (the product of the
+    arXiv:2112.09133). Exactly round(patches * ratio) patches are hidden in every sample (the product of the
     decimal number as written; halves go to the even number), at least one and never all.
 
     Deviation from the published code, which stops when no further block fits and so hides fewer patches in some

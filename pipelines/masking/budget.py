@@ -23,7 +23,7 @@ _MOST_ALPHA = 1e6
 
 @dataclass(frozen=True, kw_only=True)
 class VisibleBudget:
-    """See exactly `visible` tokens of all modalities together, and predict all others (Bachmann et al., arXiv:2204.01678, 3.2).
+    """See exactly `visible` tokens of all modalities together, and predict all others (Bachmann et al., arXiv:2204.01678).
 
     Shares of the budget are drawn from a symmetric Dirichlet distribution, rounded by largest remainder; tokens of a
     modality are drawn at random. What a modality cannot use (it has too few tokens in this sample, or is absent) is
@@ -117,9 +117,9 @@ class Shares:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenBudgets:
-    """See `inputs` tokens and predict `targets` others, of all modalities together (Mizrahi et al., arXiv:2312.06647, 2.3).
+    """See `inputs` tokens and predict `targets` others, of all modalities together (Mizrahi et al., arXiv:2312.06647).
 
-    The same, with a mixture of distributions: Bachmann et al., arXiv:2406.09406, section 3.
+    The same, with a mixture of distributions: Bachmann et al., arXiv:2406.09406.
 
     Shares of both budgets are drawn from Dirichlet distributions, those of one of the `mixture`, and rounded by largest
     remainder. Tokens of a grid are drawn at random, first the inputs, then the targets. Text is read with its hidden spans

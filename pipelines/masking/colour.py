@@ -21,7 +21,7 @@ _MARGIN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ColourNoisePatches:
-    """Hide the share `ratio` of the tokens where filtered white noise is highest (Hinojosa et al., arXiv:2407.13036, 3.2).
+    """Hide the share `ratio` of the tokens where filtered white noise is highest (Hinojosa et al., arXiv:2407.13036).
 
     Filters are made of Gaussians in the frequency domain, `narrow` and `wide` standard deviations in tokens: red passes low
     frequencies (wide), blue high ones (all but narrow), green a band between (narrow without wide), purple all but that

@@ -14,7 +14,7 @@ from shards.errors import SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectedPatches:
-    """Hide the share `ratio` of the tokens that lie nearest to `seeds` random places (Pang et al., arXiv:2203.06604, 3.1).
+    """Hide the share `ratio` of the tokens that lie nearest to `seeds` random places (Pang et al., arXiv:2203.06604, "block").
 
     On a grid the seeds are random points of it, and distance is Euclidean, in tokens. With `coordinates`, the name of a
     stored target [tokens, dims], seeds are random real tokens and distance is between those coordinates: of groups

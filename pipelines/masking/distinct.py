@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipelines.masking.plan import MaskContext, MaskPlan
-from pipelines.masking.ragged import Int64s, Ragged, offsets, plan_of
+from pipelines.masking.ragged import Int64s, Ragged, plan_of, unrolled
 from pipelines.modalities import Modality
 from pipelines.permutation import permute
 
@@ -28,8 +26,7 @@ class DistinctTokens:
         A keyed permutation of each sample is computed only at the places that are asked for.
         """
         counts = self.num_inputs + num_targets
-        rows = np.repeat(np.arange(len(counts)), counts)
-        places = np.arange(rows.size) - offsets(counts)[rows]
+        rows, places = unrolled(counts)
         keys = context.draws.hashes(f"mask/{modality.name}")
         sizes = self.num_real[counts > 0]
         is_one_size = sizes.size > 0 and bool((sizes == sizes[0]).all())

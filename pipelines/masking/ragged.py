@@ -30,12 +30,6 @@ class Ragged(NamedTuple):
         kept = np.repeat(first, counts) + np.arange(counts.sum())
         return Ragged(counts, self.places[kept], None if self.ids is None else self.ids[kept])
 
-    def spread(self, rows: Int64s, *, batch: int) -> "Ragged":
-        """Return these as the `rows` (ascending) of a batch whose other rows are empty."""
-        counts = np.zeros(batch, dtype=np.int64)
-        counts[rows] = self.counts
-        return self._replace(counts=counts)
-
 
 def chosen_of(chosen: Bools, ids: Int64s | None = None) -> Ragged:
     """Return the places that are chosen in every row, ascending, with what stands there in `ids`; both [batch, tokens]."""
@@ -46,6 +40,12 @@ def offsets(counts: Int64s) -> Int64s:
     """Return where rows of `counts` values begin."""
     begin: Int64s = counts.cumsum() - counts
     return begin
+
+
+def unrolled(counts: Int64s) -> tuple[Int64s, Int64s]:
+    """Return row and column of every value of rows of `counts` values, one row behind the other."""
+    rows = np.repeat(np.arange(len(counts)), counts)
+    return rows, np.arange(len(rows)) - offsets(counts)[rows]
 
 
 def beyond(counts: Int64s, width: int) -> Bools:

@@ -23,9 +23,9 @@ from shards.errors import SettingsError
 class ScoredPatches:
     """Hide the share `ratio` of the tokens with the highest or the lowest stored `score`.
 
-    With `temperature` 0 the order is that of the scores (Kakogeorgiou et al., arXiv:2203.12719, section 3.2). Above 0,
+    With `temperature` 0 the order is that of the scores (Kakogeorgiou et al., arXiv:2203.12719). Above 0,
     tokens are drawn without replacement in proportion to score ** (1 / temperature): hiding the "lowest" at 1 draws what
-    stays visible in proportion to the score (attentive sampling: Hou et al., arXiv:2208.06049, section 3.3). The share
+    stays visible in proportion to the score (attentive sampling: Hou et al., arXiv:2208.06049). The share
     `random` of the hidden tokens, rounded down, is drawn from all others regardless of score.
 
     floor(tokens * (1 - ratio)) stay visible, at least one and never all (exact, as random masking).

@@ -1,14 +1,13 @@
 """Spans of a text that fill a budget of input tokens exactly, and a target that is cut to its own budget."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from pipelines.masking.plan import MaskContext, MaskPlan
-from pipelines.masking.ragged import Int64s, Ragged, plan_of
+from pipelines.masking.ragged import Int64s, plan_of
 from pipelines.masking.spans import Sentinels, Spans
 from pipelines.modalities import Modality
-from pipelines.randomness import Draws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,35 +50,19 @@ class SpanBudget:
         A target that is too long begins at a random one of those spans from which on it is still long enough. Texts that are
         neither read nor predicted cost nothing.
         """
-        used = np.flatnonzero(self.num_inputs + num_targets)
-        halves = self.rows(used).halves(
-            Draws(tickets=context.draws.tickets[used]),
-            context.ids_of(modality)[used, : self.num_real[used].max(initial=1)],
-            num_targets=num_targets[used],
-            purpose=f"mask/{modality.name}",
-        )
-        return plan_of(*(half.spread(used, batch=len(num_targets)) for half in halves))
-
-    def rows(self, rows: Int64s) -> "SpanBudget":
-        """Return the corruption of some of the texts."""
-        return replace(
-            self, num_real=self.num_real[rows], num_inputs=self.num_inputs[rows], num_spans=self.num_spans[rows]
-        )
-
-    def halves(self, draws: Draws, ids: Int64s, *, num_targets: Int64s, purpose: str) -> tuple[Ragged, Ragged]:
-        """Return what is read and what is predicted of the texts `ids` [batch, length], long enough for all of them."""
+        ids = context.ids_of(modality)
+        purpose = f"mask/{modality.name}"
+        is_used = self.num_inputs + num_targets > 0
         spans = Spans.drawn(
-            draws,
+            context.draws,
             purpose=purpose,
-            length=ids.shape[1],
             num_visible=self.num_real - self.num_hidden,
-            num_hidden=self.num_hidden,
-            num_spans=self.num_spans,
+            num_hidden=np.where(is_used, self.num_hidden, 0),
+            num_spans=np.where(is_used, self.num_spans, 0),
         )
-        read = np.where(self.num_inputs > 0, self.num_real, 0)
-        chance = draws.uniforms(1, purpose=f"{purpose}/beginning")[:, 0]
+        chance = context.draws.uniforms(1, purpose=f"{purpose}/beginning")[:, 0]
         starts = spans.beginnings(chance, latest=self.most_targets - num_targets)
-        return (
-            spans.input_rows(ids, num_real=read, sentinels=self.sentinels),
-            spans.target_rows(ids, sentinels=self.sentinels).window(starts=starts, counts=num_targets),
+        return plan_of(
+            spans.input_rows(ids, counts=self.num_inputs, sentinels=self.sentinels),
+            spans.target_rows(ids, starts=starts, counts=num_targets, sentinels=self.sentinels),
         )

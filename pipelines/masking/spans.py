@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.masking.plan import MaskContext, MaskPlan
-from pipelines.masking.ragged import Bools, Int64s, Ragged, beyond, chosen_of, offsets, plan_of
+from pipelines.masking.ragged import Bools, Int64s, Ragged, offsets, plan_of, unrolled
 from pipelines.masking.ranking import counts_of
 from pipelines.masking.shares import between_one_and_all_but_one, nearest_share, require_share
 from pipelines.modalities import Modality
@@ -70,17 +70,18 @@ class SentinelSpans:
         ids = context.ids_of(modality)
         num_real = context.num_real(modality)
         num_hidden = counts_of(num_real, self.num_target, most=modality.num_tokens)
+        num_visible, num_spans = num_real - num_hidden, self._num_spans(num_real, num_hidden)
         spans = Spans.drawn(
             context.draws,
             purpose=f"mask/{modality.name}",
-            length=modality.num_tokens,
-            num_visible=num_real - num_hidden,
+            num_visible=num_visible,
             num_hidden=num_hidden,
-            num_spans=self._num_spans(num_real, num_hidden),
+            num_spans=num_spans,
         )
+        num_written = np.where(num_spans > 0, num_hidden + num_spans + 1, 0)
         return plan_of(
-            spans.input_rows(ids, num_real=num_real, sentinels=self.sentinels),
-            spans.target_rows(ids, sentinels=self.sentinels),
+            spans.input_rows(ids, counts=num_visible + num_spans, sentinels=self.sentinels),
+            spans.target_rows(ids, starts=np.zeros_like(num_real), counts=num_written, sentinels=self.sentinels),
         )
 
     def _num_spans(self, num_real: Int64s, num_hidden: Int64s) -> Int64s:
@@ -92,82 +93,99 @@ class SentinelSpans:
 
 @dataclass(frozen=True, kw_only=True)
 class Spans:
-    """The corrupted parts of texts: which tokens are hidden, and which of them begin a span; bool [batch, length]."""
+    """Which tokens of texts are hidden: runs of which no two touch, one text behind the other; all int64.
 
-    hidden: Bools
-    starts: Bools
+    Args:
+        counts: How many spans each text has, [batch].
+        gaps: How many visible tokens stand before each span, [spans].
+        bounds: How many hidden tokens stand before each span, and at last how many there are, [spans + batch].
+    """
+
+    counts: Int64s
+    gaps: Int64s
+    bounds: Int64s
 
     @classmethod
     def drawn(
-        cls, draws: Draws, *, purpose: str, length: int, num_visible: Int64s, num_hidden: Int64s, num_spans: Int64s
+        cls, draws: Draws, *, purpose: str, num_visible: Int64s, num_hidden: Int64s, num_spans: Int64s
     ) -> "Spans":
-        """Draw spans of which no two touch; all arrangements of `num_spans` spans over `num_hidden` tokens are as likely.
+        """Draw spans; all arrangements of `num_spans` spans over `num_hidden` tokens are as likely.
 
         Counts are int64 [batch]. With a token hidden there has to be a span, and there may be at most `num_hidden` and at
         most `num_visible` + 1 of them.
         """
-        numbers = _distinct(
-            np.concatenate([num_spans, np.maximum(num_spans - 1, 0)]),
-            size=np.concatenate([num_visible + 1, num_hidden - 1]),
-            keys=np.concatenate([draws.hashes(f"{purpose}/{part}") for part in ("gaps", "lengths")]),
-        )
-        before, cuts = np.split(numbers, 2)
-        rows, columns = np.nonzero(~beyond(num_spans, before.shape[1]))
-        hidden_before = np.pad(cuts + 1, ((0, 0), (1, 0)))
-        hidden_before[np.arange(len(num_spans)), num_spans] = num_hidden
-        begin = before[rows, columns] + hidden_before[rows, columns]
-        end = before[rows, columns] + hidden_before[rows, columns + 1]
-        edges = np.zeros((len(num_spans), length + 1), dtype=np.int8)
-        edges[rows, begin], edges[rows, end] = 1, -1
-        return cls(hidden=edges[:, :-1].cumsum(axis=1, dtype=np.int8) > 0, starts=edges[:, :-1] > 0)
+        gaps = _distinct(num_spans, size=num_visible + 1, keys=draws.hashes(f"{purpose}/gaps"))
+        num_cuts = np.maximum(num_spans - 1, 0)
+        cuts = _distinct(num_cuts, size=num_hidden - 1, keys=draws.hashes(f"{purpose}/lengths"))
+        first = offsets(num_spans + 1)
+        bounds = np.zeros(len(gaps) + len(num_spans), dtype=np.int64)
+        rows, numbers = unrolled(num_cuts)
+        bounds[first[rows] + numbers + 1] = cuts + 1
+        bounds[first + num_spans] = num_hidden
+        return cls(counts=num_spans, gaps=gaps, bounds=bounds)
 
-    def input_rows(self, ids: Int64s, *, num_real: Int64s, sentinels: Sentinels) -> Ragged:
-        """Return what an encoder reads: texts whose spans are replaced by sentinels.
+    def input_rows(self, ids: Int64s, *, counts: Int64s, sentinels: Sentinels) -> Ragged:
+        """Return what an encoder reads of texts `ids` [batch, length]: the spans are replaced by sentinels.
 
-        A sentinel stands at the place of the first token of its span.
+        `counts` [batch] are visible tokens and spans together, or 0 where nothing is read. A sentinel stands at the place
+        of the first token of its span.
         """
-        real = ~beyond(num_real, ids.shape[1])
-        sentinel_ids = sentinels.first - 1 + self.starts.cumsum(axis=1)
-        return chosen_of(real & (~self.hidden | self.starts), np.where(self.starts, sentinel_ids, ids))
+        owners, numbers = unrolled(self.counts)
+        rows, columns = unrolled(counts)
+        begun, is_sentinel = _passed(self.gaps + numbers, owners, rows, columns)
+        begun -= offsets(self.counts)[rows]
+        over = begun - is_sentinel
+        places = columns - over + self.bounds[offsets(self.counts + 1)[rows] + over]
+        read = np.where(is_sentinel, sentinels.first - 1 + begun, ids[rows, places])
+        return Ragged(counts, places, read)
 
-    def target_rows(self, ids: Int64s, *, sentinels: Sentinels) -> Ragged:
-        """Return what is predicted: spans, each behind its sentinel, closed by the next sentinel.
+    def target_rows(self, ids: Int64s, *, starts: Int64s, counts: Int64s, sentinels: Sentinels) -> Ragged:
+        """Return what is predicted of texts `ids` [batch, length]: spans, each behind its sentinel, closed by the next one.
 
-        A sentinel stands at the place of the token that follows it, the last one at that of the token before it. Text
-        without a hidden token has no target.
+        Of the whole target, which has a token for every span and for every hidden token and one more, `counts` [batch] are
+        returned from the column `starts` [batch] on. A sentinel stands at the place of the token that follows it, the
+        last one at that of the token before it.
         """
-        total = self.hidden.cumsum(axis=1)
-        closes = self.hidden & (total == total[:, -1:])
-        written = np.stack([self.starts, self.hidden, closes], axis=2)
-        tokens, kinds = np.divmod(np.flatnonzero(written), 3)
-        sentinel_ids = sentinels.first - 1 + self.starts.cumsum(axis=1).ravel()[tokens] + (kinds == 2)
-        return Ragged(
-            counts=written.sum(axis=(1, 2)),
-            places=tokens % ids.shape[1],
-            ids=np.where(kinds == 1, ids.ravel()[tokens], sentinel_ids),
-        )
+        owners, numbers = unrolled(self.counts + 1)
+        rows, columns = unrolled(counts)
+        columns += starts[rows]
+        begun, is_sentinel = _passed(self.bounds + numbers, owners, rows, columns)
+        begun -= offsets(self.counts + 1)[rows]
+        spans = self.counts[rows]
+        opens = is_sentinel & (begun <= spans)
+        places = columns - begun + opens + self.gaps[offsets(self.counts)[rows] + np.minimum(begun, spans) - 1]
+        written = np.where(is_sentinel, sentinels.first - 1 + begun, ids[rows, places])
+        return Ragged(counts, places, written)
 
     def beginnings(self, chance: Floats, *, latest: Int64s) -> Int64s:
         """Return where in each target one of its sentinels stands, none beyond the column `latest`, int64 [batch].
 
-        `chance` [batch], in [0, 1), chooses among them evenly. The first sentinel, at 0, always counts.
+        `chance` [batch], in [0, 1), chooses among them evenly. The first sentinel, at 0, always counts; the closing one never.
         """
-        columns = self.hidden.cumsum(axis=1) + self.starts.cumsum(axis=1) - 2
-        is_early = self.starts & (columns <= latest[:, None])
-        counts = is_early.sum(axis=1)
-        has_any = np.flatnonzero(counts)
-        drawn = offsets(counts) + np.floor(chance * counts).astype(np.int64)
-        beginnings = np.zeros_like(latest)
-        beginnings[has_any] = columns[is_early][drawn[has_any]]
-        return beginnings
+        owners, numbers = unrolled(self.counts + 1)
+        columns = self.bounds + numbers
+        is_early = (columns <= latest[owners]) & (numbers < self.counts[owners])
+        num_early = np.bincount(owners[is_early], minlength=len(latest))
+        return columns[offsets(self.counts + 1) + np.floor(chance * num_early).astype(np.int64)]
+
+
+def _passed(marks: Int64s, owners: Int64s, rows: Int64s, columns: Int64s) -> tuple[Int64s, Bools]:
+    """Return, for each place (row, column), how many of the marks (owner, column) come up to it, and whether one is there.
+
+    Both are in ascending order.
+    """
+    width = max(int(marks.max(initial=0)), int(columns.max(initial=0))) + 1
+    flat_marks, flat_places = owners * width + marks, rows * width + columns
+    passed = np.searchsorted(flat_marks, flat_places, side="right")
+    is_mark = np.zeros(len(passed), dtype=np.bool_)
+    some = passed > 0
+    is_mark[some] = flat_marks[passed[some] - 1] == flat_places[some]
+    return passed, is_mark
 
 
 def _distinct(counts: Int64s, *, size: Int64s, keys: UInt64s) -> Int64s:
-    """Return `counts` [batch] different numbers below `size` [batch] for every row, ascending, filled up with 0 at the end."""
-    padding = beyond(counts, int(counts.max(initial=0)))
-    rows, columns = np.nonzero(~padding)
-    numbers = np.full(padding.shape, np.iinfo(np.int64).max)  # sorts behind every number
-    numbers[rows, columns] = permute(columns, size=size[rows], key=keys[rows])
-    numbers.sort(axis=1)
-    numbers[padding] = 0
-    return numbers
+    """Return `counts` [batch] different numbers below `size` [batch], ascending, one row behind the other."""
+    rows, columns = unrolled(counts)
+    base = rows * int(size.max(initial=1))
+    ascending: Int64s = np.sort(base + permute(columns, size=size[rows], key=keys[rows])) - base
+    return ascending

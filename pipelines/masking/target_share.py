@@ -18,7 +18,7 @@ _CELL = 4
 
 @dataclass(frozen=True, kw_only=True)
 class RandomTargets:
-    """Predict a random share `kept` of what `masking` hides (Wang et al., arXiv:2303.16727, table 1).
+    """Predict a random share `kept` of what `masking` hides (Wang et al., arXiv:2303.16727).
 
     floor(hidden * kept) tokens are predicted, at least one (the product of the decimal number as written); the others are
     neither visible nor predicted.

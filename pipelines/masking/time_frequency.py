@@ -19,8 +19,8 @@ class TimeFrequencyPatches:
     """Hide a share `time` of the times and a share `frequency` of the bands, each drawn at random.
 
     Visible is the grid of those floor(times * (1 - time)) times and floor(bands * (1 - frequency)) bands that are left (the
-    products of the decimal numbers as written), at least one of each (Huang et al., arXiv:2207.06405, section 4.1). With
-    one of the shares 0 only times or only bands are hidden (Gong et al., arXiv:2210.07839, appendix). Of a sound that ends
+    products of the decimal numbers as written), at least one of each (Huang et al., arXiv:2207.06405). With
+    one of the shares 0 only times or only bands are hidden (Gong et al., arXiv:2210.07839). Of a sound that ends
     early only the times with real tokens are counted and drawn.
 
     Raises:

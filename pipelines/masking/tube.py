@@ -13,7 +13,7 @@ from pipelines.modalities import Modality
 
 @dataclass(frozen=True, kw_only=True)
 class TubePatches:
-    """Hide the same random share `ratio` of the patches at all times of a clip (Tong et al., arXiv:2203.12602, section 3.3).
+    """Hide the same random share `ratio` of the patches at all times of a clip (Tong et al., arXiv:2203.12602).
 
     floor(patches * ratio) of the patches of a time are hidden (the product of the decimal number as written), at least one
     and never all.
