@@ -9,6 +9,7 @@ from pathlib import Path
 from shards.errors import DatasetError, SourceError
 from shards.foreign_tar import describe_group, group_members
 from shards.index import ArrowTable
+from shards.location import require_folder
 from shards.manifest import MANIFEST, Manifest, Origin, seal
 from shards.receipt import FileRecord, committed_shards, read_receipt
 from shards.schema import KINDS, Fields, RejectReason, field_of_extension, in_order
@@ -25,8 +26,9 @@ def adopt(root: Path, *, on_shard: Callable[[int], None] = lambda _: None) -> Ma
 
     Raises:
         SourceError: There are no tars, or one is no readable archive.
-        DatasetError: The folder is already a dataset.
+        DatasetError: The folder is already a dataset, or not on this machine.
     """
+    require_folder(root, "indexing")
     if (root / MANIFEST).exists():
         raise DatasetError(
             f"{root} is already a dataset. To index it anew, delete {root / MANIFEST} and {root / 'receipts'}."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,21 @@ import numpy.typing as npt
 from shards.bounded import Bounded
 from shards.errors import CorruptShardError, Damage, DatasetError, MissingFieldError, did_you_mean
 from shards.index_block import IndexBlock
-from shards.manifest import MANIFEST, Manifest, load_manifest
+from shards.location import Root, locate_dataset, store_of
+from shards.manifest import Manifest, parse_manifest, read_manifest
+from shards.remote.access import Access
 from shards.sample import Sample
 from shards.schema import BLOCK
-from shards.shard_reader import Row, ShardReader
+from shards.shard_reader import ShardReader
 from shards.shard_table import BLOCKS_PER_SHARD, Ids, ShardTable
 from shards.storage import bytes_digest
-from shards.store import Folder, Store
+from shards.store import Store, Work
 from shards.target_table import TargetTable, open_target, sealed_targets
 
 __all__ = ["Dataset", "Ids"]
 
-OpenBlock = tuple[Callable[[Row], Sample], IndexBlock]
-"""Reads the rows of a block, and the block."""
+OpenBlock = tuple[ShardReader, IndexBlock]
+"""A block and what reads its rows."""
 
 _OPEN_SHARDS = 256
 _KEPT_BLOCKS = 2048
@@ -43,7 +46,7 @@ class Dataset:
     A Dataset can be pickled; files are opened again, on demand, in the process that uses them.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, dataset_id: str, split: str = "") -> None:
+    def __init__(self, root: Root, manifest: Manifest, dataset_id: str, split: str = "") -> None:
         self.root = root
         self.manifest = manifest
         self.dataset_id = dataset_id
@@ -57,20 +60,27 @@ class Dataset:
         self._columns: dict[str, Bounded[int, list[Any]]] = {}
 
     @classmethod
-    def open(cls, root: str | Path) -> Dataset:
-        """Open the dataset folder `root`, or one split of it: `photos:val` is the split `val` of the folder `photos`.
+    def open(cls, root: str | Path, *, access: Access | None = None) -> Dataset:
+        """Open a dataset, or one split of it: `photos:val` is the split `val` of the folder `photos`.
+
+        Args:
+            root: A folder, or the URL of one: `s3://bucket/photos`, `https://host/photos:val`, or of any other scheme that
+                fsspec knows. Remote datasets can only be read.
+            access: How a remote dataset is read; by default as the environment says.
 
         Raises:
             MissingDatasetError: There is no sealed dataset; the message says which command makes one.
             DatasetError: The manifest cannot be understood, or the dataset has no such split.
+            CorruptShardError: The server does not hand the manifest over.
         """
-        path, split = _path_and_split(Path(root))
-        manifest = load_manifest(path)
+        place, split = locate_dataset(root, access)
+        data = read_manifest(place)
+        manifest = parse_manifest(place, data)
         if split and split not in manifest.splits:
             known = ", ".join(manifest.splits) or "none: make them with `maskloom ingest --split val=0.1`"
-            raise DatasetError(f"{path} has no split '{split}'; it has {known}.{did_you_mean(split, manifest.splits)}")
-        identity = bytes_digest((path / MANIFEST).read_bytes())[7:23]
-        return cls(path, manifest, f"{identity}:{split}" if split else identity, split)
+            raise DatasetError(f"{place} has no split '{split}'; it has {known}.{did_you_mean(split, manifest.splits)}")
+        identity = bytes_digest(data)[7:23]
+        return cls(place, manifest, f"{identity}:{split}" if split else identity, split)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("root", "manifest", "dataset_id", "split")}
@@ -91,12 +101,13 @@ class Dataset:
         return self.manifest.fields[field].samples if field in self.manifest.fields else 0
 
     @cached_property
-    def _store(self) -> Store:
-        return Folder(self.root)
+    def store(self) -> Store:
+        """What reads the files of the dataset."""
+        return store_of(self.root, self.dataset_id.partition(":")[0])
 
     @cached_property
     def _shards(self) -> ShardTable:
-        return ShardTable(self._store.table(self.manifest.shards.path), self.manifest.num_shards, self.split)
+        return ShardTable(self.store.table(self.manifest.shards.path), self.manifest.num_shards, self.split)
 
     def locate(self, ids: Ids) -> tuple[Ids, Ids]:
         """Return the shard and the row inside it of every sample number; O(log shards) each.
@@ -129,14 +140,31 @@ class Dataset:
             self._require_field(field)
         wanted = tuple(fields)
         blocks = self._blocks_with(wanted)
+        self.store.ahead(self._indexes(ids))
+        self.store.ahead(self._members(ids, wanted))
         samples: list[Sample | CorruptShardError] = []
         for place, row in self.places(ids):
             try:
-                read, block = blocks.get(place) or self._open_block(place, wanted)
-                samples.append(read((block, row)))
+                reader, block = blocks.get(place) or self._open_block(place, wanted)
+                samples.append(reader.read((block, row)))
             except CorruptShardError as error:
                 samples.append(error)
         return samples
+
+    def _indexes(self, ids: Ids) -> Iterator[Work]:
+        """Yield the work that brings the indexes of samples to this machine."""
+        for shard in dict.fromkeys(place // BLOCKS_PER_SHARD for place, _ in self.places(ids)):
+            if shard not in self._readers:
+                yield partial(self.store.table, self._shards.path(shard, "index"))
+
+    def _members(self, ids: Ids, fields: tuple[str, ...]) -> Iterator[Work]:
+        """Yield the work that brings the members of samples to this machine, no range twice."""
+        work: dict[object, Work] = {}
+        for place, row in self.places(ids):
+            with suppress(CorruptShardError):  # reading the sample meets the error again, and reports it
+                _, block = self._blocks_with(fields).get(place) or self._open_block(place, fields)
+                work |= block.tar.fetches(block.spans(row))
+        return iter(work.values())
 
     def column(self, ids: Ids, name: str) -> npt.NDArray[Any]:
         """Return one indexed fact (`label`, `image.width`, ...) of many samples, without touching a tar.
@@ -152,6 +180,7 @@ class Dataset:
         return self._values(ids, "key")
 
     def _values(self, ids: Ids, name: str) -> list[Any]:
+        self.store.ahead(self._indexes(ids))
         kept = self._columns.get(name)
         if kept is None:
             kept = self._columns[name] = Bounded(_KEPT_BLOCKS)
@@ -178,7 +207,7 @@ class Dataset:
 
     def _open_block(self, place: int, fields: tuple[str, ...]) -> OpenBlock:
         reader = self._reader_of_all_rows(place // BLOCKS_PER_SHARD)
-        opened = self._blocks[fields][place] = reader.read, reader.block(place % BLOCKS_PER_SHARD, fields)
+        opened = self._blocks[fields][place] = reader, reader.block(place % BLOCKS_PER_SHARD, fields)
         return opened
 
     def _reader_of_all_rows(self, shard: int) -> ShardReader:
@@ -217,7 +246,11 @@ class Dataset:
         return int(self._shards.samples[shard])
 
     def shard_paths(self, shard: int) -> tuple[Path, Path]:
-        """Return the tar and the index file of a shard."""
+        """Return the tar and the index file of a shard of a dataset on this machine.
+
+        Raises:
+            DatasetError: The dataset stands elsewhere.
+        """
         return self.root / self._shards.path(shard, "tar"), self.root / self._shards.path(shard, "index")
 
     def reader(self, shard: int) -> ShardReader:
@@ -231,9 +264,9 @@ class Dataset:
             self._forget_shards(len(self._readers) - _OPEN_SHARDS + 1)
             tar, index = self._shards.path(shard, "tar"), self._shards.path(shard, "index")
             reader = self._readers[shard] = ShardReader(
-                self._store.open(tar),
-                self._store.table(index),
-                name=str(self.root / tar),
+                self.store.open(tar),
+                self.store.table(index),
+                name=f"{self.root}/{tar}",
                 path=tar,
                 fields=self.manifest.kinds,
             )
@@ -260,9 +293,3 @@ def _sound(sample: Sample | CorruptShardError) -> Sample:
     if isinstance(sample, CorruptShardError):
         raise sample
     return sample
-
-
-def _path_and_split(path: Path) -> tuple[Path, str]:
-    """Take `folder:split` apart; a folder that is really called so counts as a folder."""
-    name, colon, split = path.name.rpartition(":")
-    return (path.with_name(name), split) if colon and name and not path.exists() else (path, "")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shards.errors import MissingDatasetError
+from shards.location import require_folder
 from shards.manifest import MANIFEST, load_manifest
 from shards.receipt import RECEIPTS, committed_shards, read_receipt
 from shards.storage import TEMPORARY
@@ -27,7 +28,9 @@ def find_garbage(root: Path, *, older_than_s: float) -> list[Path]:
 
     Raises:
         MissingDatasetError: `root` is no dataset folder, finished or begun.
+        DatasetError: It is not on this machine.
     """
+    require_folder(root, "collecting garbage")
     if not any((root / name).exists() for name in _MARKS_OF_A_DATASET):
         raise MissingDatasetError(f"{root} is no dataset folder, finished or begun: nothing in it is maskloom's.")
     horizon = time.time() - older_than_s

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from shards.errors import MissingFieldError, did_you_mean
+from shards.extents import Extent
+from shards.store import StoredFile
+from shards.tar import HEADER_BYTES
 
 
 class Members(NamedTuple):
@@ -53,12 +57,13 @@ class IndexBlock:
     Args:
         batch: The record batch of the block.
         layout: What it has in common with the others.
+        tar: Where the members stand.
 
     Raises:
         MissingFieldError: The index lacks a column that locates a field.
     """
 
-    def __init__(self, batch: pa.RecordBatch, layout: Layout) -> None:
+    def __init__(self, batch: pa.RecordBatch, layout: Layout, tar: StoredFile) -> None:
         self.layout = layout
         self._batch = batch
         self._columns: dict[str, list[Any]] = {}
@@ -67,6 +72,15 @@ class IndexBlock:
             Members(field, is_sequence, *(self.column(f"{field}.{part}") for part in ("offset", "size", "xxh3")))
             for field, is_sequence in layout.fields.items()
         )
+        self.tar = tar.within(lambda: chain.from_iterable(map(self.spans, range(len(self.keys)))))
+
+    def spans(self, row: int) -> list[Extent]:
+        """Return where the members of a row stand in the tar, each with the header before it."""
+        return [
+            (part.offsets[row] - HEADER_BYTES, part.offsets[row] + part.sizes[row])
+            for part in self.members
+            if part.sizes[row] >= 0
+        ]
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column.

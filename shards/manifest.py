@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from shards.errors import DatasetError, MissingDatasetError
+from shards.errors import CorruptShardError, Damage, DatasetError, MissingDatasetError
+from shards.location import RemoteRoot, Root, store_of
 from shards.receipt import FileRecord, Receipt, committed_shards, read_receipt
 from shards.schema import BLOCK, SCHEMA_VERSION, Fields
 from shards.storage import (
@@ -120,21 +121,43 @@ class Origin:
     ignored: Mapping[str, int]
 
 
-def load_manifest(root: Path) -> Manifest:
-    """Read the sealed manifest of the dataset folder `root`.
+def load_manifest(root: Root) -> Manifest:
+    """Read the sealed manifest of a dataset.
 
     Raises:
         MissingDatasetError: There is none; the message says whether an ingest is unfinished or the folder is foreign.
         DatasetError: It was written by another version, or cannot be understood.
+        CorruptShardError: It cannot be had.
     """
-    path = root / MANIFEST
+    return parse_manifest(root, read_manifest(root))
+
+
+def read_manifest(root: Root) -> bytes:
+    """Return the bytes of a sealed manifest, whose digest is the identity of the dataset.
+
+    Raises:
+        MissingDatasetError: There is none.
+        CorruptShardError: It cannot be had.
+    """
     try:
-        data = path.read_bytes()
+        return store_of(root).read(MANIFEST)
+    except CorruptShardError as error:
+        if error.kind == Damage.MISSING:
+            raise MissingDatasetError(_why_missing(root)) from None
+        raise
+
+
+def parse_manifest(root: Root, data: bytes) -> Manifest:
+    """Understand the bytes of a sealed manifest.
+
+    Raises:
+        DatasetError: It was written by another version, or cannot be understood.
+    """
+    path = f"{root}/{MANIFEST}"
+    try:
         version = json.loads(data)["schema_version"]
         if version == SCHEMA_VERSION:
             return Manifest.from_json(data)
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingDatasetError(_why_missing(root)) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path} cannot be understood as a maskloom manifest: {error}.") from error
     raise DatasetError(
@@ -142,7 +165,9 @@ def load_manifest(root: Path) -> Manifest:
     )
 
 
-def _why_missing(root: Path) -> str:
+def _why_missing(root: Root) -> str:
+    if isinstance(root, RemoteRoot):
+        return f"{root} holds no dataset: there is no {MANIFEST}. Check the address; a split stands behind a colon."
     if not root.exists():
         return f"There is no folder {root}. Make a dataset with `maskloom ingest SOURCE {root}`."
     if (root / "plan.arrow").exists():

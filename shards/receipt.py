@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from shards.errors import DatasetError
+from shards.errors import CorruptShardError, Damage, DatasetError
+from shards.location import Root, require_folder, store_of
 from shards.storage import canonical_json, create_if_absent
 
 RECEIPTS = "receipts"
@@ -95,26 +96,33 @@ def commit_receipt(root: Path, receipt: Receipt) -> Receipt:
     return read_receipt(root, receipt.shard)
 
 
-def read_receipt(root: Path, shard: int) -> Receipt:
+def read_receipt(root: Root, shard: int) -> Receipt:
     """Read the receipt of `shard`.
 
     Raises:
         DatasetError: There is none, or it cannot be understood.
+        CorruptShardError: It cannot be had.
     """
-    path = receipt_path(root, shard)
+    path = f"{RECEIPTS}/{shard:06d}.json"
     try:
-        return Receipt.from_json(path.read_bytes())
-    except FileNotFoundError:
+        return Receipt.from_json(store_of(root).read(path))
+    except CorruptShardError as error:
+        if error.kind != Damage.MISSING:
+            raise
         raise DatasetError(f"Shard {shard} of {root} has no receipt at {path}: it was never finished.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
-            f"The receipt {path} cannot be understood ({error}). Run `maskloom verify {root}`."
+            f"The receipt {root}/{path} cannot be understood ({error}). Run `maskloom verify {root}`."
         ) from error
 
 
-def committed_shards(root: Path) -> set[int]:
-    """Return the numbers of all shards with a receipt."""
-    folder = root / RECEIPTS
+def committed_shards(root: Root) -> set[int]:
+    """Return the numbers of all shards with a receipt.
+
+    Raises:
+        DatasetError: The dataset is not on this machine.
+    """
+    folder = require_folder(root, "listing receipts") / RECEIPTS
     if not folder.is_dir():
         return set()
     return {int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()}

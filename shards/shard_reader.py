@@ -52,7 +52,7 @@ class ShardReader:
         Raises:
             CorruptShardError: The index is damaged.
         """
-        return IndexBlock(self._table.block(number), self._layout(fields))
+        return IndexBlock(self._table.block(number), self._layout(fields), self._tar)
 
     def rows(self, block: int, fields: tuple[str, ...]) -> list[Row]:
         """Return the rows of a block, to `read` them with the given fields."""
@@ -66,6 +66,14 @@ class ShardReader:
             CorruptShardError: What is stored differs from what was recorded; names shard, key and field.
         """
         block, number = row
+        try:
+            return self._read(block, number)
+        except CorruptShardError:
+            if False in {block.tar.forget(*span) for span in block.spans(number)}:
+                raise
+        return self._read(block, number)  # another copy may be sound
+
+    def _read(self, block: IndexBlock, number: int) -> Sample:
         key = block.keys[number]
         payloads: dict[str, bytes] = {}
         frames: dict[str, tuple[bytes, ...]] = {}
@@ -73,13 +81,14 @@ class ShardReader:
             size = sizes[number]
             if size < 0:
                 continue
-            offset = offsets[number]
+            data = self._span(block.tar, key, field, offsets[number], size)
             if is_sequence:
                 starts, lengths = (block.column(f"{field}.{part}")[number] for part in ("starts", "sizes"))
-                frames[field] = self._frames(key, field, offset, size, starts, lengths)
+                frames[field] = self._frames(key, field, data, starts, lengths)
                 found = _digest_of_all(frames[field])
             else:
-                payloads[field] = payload = self._payload(key, field, offset, size)
+                self._require_header(key, field, data, size)
+                payloads[field] = payload = data[HEADER_BYTES:]
                 found = xxhash.xxh3_64_intdigest(payload)
             if found != digests[number]:
                 raise self._damaged(Damage.PAYLOAD, key, field, "is not what was stored")
@@ -93,31 +102,24 @@ class ShardReader:
         """
         return self.block(block, ()).column(name)
 
-    def _payload(self, key: str, field: str, offset: int, size: int) -> bytes:
-        """Return a payload that stands behind a sound header."""
-        data = self._span(key, field, offset, size)
-        self._require_header(key, field, data, size)
-        return data[HEADER_BYTES:]
-
-    def _span(self, key: str, field: str, offset: int, size: int) -> bytes:
+    def _span(self, tar: StoredFile, key: str, field: str, offset: int, size: int) -> bytes:
         """Return a payload, or the span of a sequence, with the header before it."""
         end = offset + size
-        if offset < HEADER_BYTES or end > self._tar.size:
+        if offset < HEADER_BYTES or end > tar.size:
             raise self._damaged(
-                Damage.TRUNCATED, key, field, f"should stand in bytes {offset}..{end}, the file has {self._tar.size}"
+                Damage.TRUNCATED, key, field, f"should stand in bytes {offset}..{end}, the file has {tar.size}"
             )
-        data = self._tar.pread(size + HEADER_BYTES, offset - HEADER_BYTES)
+        data = tar.pread(size + HEADER_BYTES, offset - HEADER_BYTES)
         if len(data) != size + HEADER_BYTES:
             raise self._damaged(Damage.TRUNCATED, key, field, f"ends after {len(data)} of {size + HEADER_BYTES} bytes")
         return data
 
     def _frames(
-        self, key: str, field: str, offset: int, size: int, starts: list[int] | None, lengths: list[int] | None
+        self, key: str, field: str, data: bytes, starts: list[int] | None, lengths: list[int] | None
     ) -> tuple[bytes, ...]:
-        """Return the payloads of a span; a header stands before each of them."""
+        """Cut a span, which begins with the header of its first member, into its payloads."""
         if not starts or not lengths or len(starts) != len(lengths) or min(*starts, *lengths) < 0:
             raise self._damaged(Damage.PAYLOAD, key, field, f"has frames at {starts} of sizes {lengths} in the index")
-        data = self._span(key, field, offset, size)
         for start, length in zip(starts, lengths, strict=True):
             self._require_header(key, field, data[start : start + HEADER_BYTES], length)
         begins = (start + HEADER_BYTES for start in starts)

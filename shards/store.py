@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 from shards.errors import CorruptShardError, Damage
+from shards.extents import Extent
 from shards.index import ArrowTable
 
-Extent = tuple[int, int]
-"""A range of bytes of a file: the first one, and the one behind the last."""
+_KEPT_BLOCKS = 4096
+
+Work = Callable[[], object]
 
 
 class StoredFile(Protocol):
@@ -27,6 +30,18 @@ class StoredFile(Protocol):
         Raises:
             CorruptShardError: The bytes cannot be had.
         """
+        ...
+
+    def within(self, spans: Callable[[], Iterable[Extent]]) -> StoredFile:
+        """Return the same file for reading spans that are wanted together, sooner or later."""
+        ...
+
+    def fetches(self, spans: Iterable[Extent]) -> Mapping[object, Work]:
+        """Return, by name, what has to be done so that reading these spans does not wait; nothing for a file at hand."""
+        ...
+
+    def forget(self, start: int, stop: int) -> bool:
+        """Drop a copy of a range that turned out damaged, and tell whether another one can be had."""
         ...
 
 
@@ -57,6 +72,26 @@ class Store(Protocol):
         """
         ...
 
+    def blocks(self, path: str, size: int) -> ArrowTable:
+        """Open an Arrow file of `size` bytes of which few blocks are wanted at a time.
+
+        Raises:
+            CorruptShardError: It is missing, has another size, cannot be had, or is no Arrow file.
+        """
+        ...
+
+    def kept_blocks(self, block_bytes: int) -> int:
+        """Return how many blocks of `blocks` tables, of so many bytes each, may be held at the same time."""
+        ...
+
+    def folders(self, path: str) -> list[str] | None:
+        """Return the names of the folders in a folder, or None if they cannot be listed."""
+        ...
+
+    def ahead(self, work: Iterable[Work]) -> None:
+        """Do what `fetches` said, several pieces at a time; where everything is at hand, `work` is not even looked at."""
+        ...
+
 
 class FolderFile:
     """A file of a local folder; closed when nothing refers to it any more."""
@@ -76,6 +111,18 @@ class FolderFile:
             return os.pread(self._descriptor, size, offset)
         except OSError as error:
             _raise_unreadable(self._path, self._name, error)
+
+    def within(self, spans: Callable[[], Iterable[Extent]]) -> FolderFile:
+        """Return the file: any of its spans is at hand."""
+        return self
+
+    def fetches(self, spans: Iterable[Extent]) -> Mapping[object, Work]:
+        """Return nothing to do."""
+        return {}
+
+    def forget(self, start: int, stop: int) -> bool:
+        """Tell that there is no other copy."""
+        return False
 
     def __del__(self) -> None:
         if getattr(self, "_descriptor", -1) >= 0:
@@ -102,6 +149,28 @@ class Folder:
     def open(self, path: str) -> FolderFile:
         """Open a file to read parts of it."""
         return FolderFile(self._root / path, path)
+
+    def blocks(self, path: str, size: int) -> ArrowTable:
+        """Open an Arrow file by memory map."""
+        file = self._root / path
+        if not file.is_file() or file.stat().st_size != size:
+            raise CorruptShardError(
+                f"{file} is missing or has another size than its receipt says ({size}). Run `maskloom verify`.",
+                kind=Damage.TRUNCATED if file.is_file() else Damage.MISSING,
+                shard=path,
+            )
+        return ArrowTable(file)
+
+    def kept_blocks(self, block_bytes: int) -> int:
+        """Return how many blocks are kept: they are views of the files, and take no room."""
+        return _KEPT_BLOCKS
+
+    def folders(self, path: str) -> list[str]:
+        """Return the names of the folders in a folder."""
+        return sorted(found.name for found in (self._root / path).glob("*/"))
+
+    def ahead(self, work: Iterable[Work]) -> None:
+        """Do nothing: everything is at hand."""
 
 
 def _raise_unreadable(path: Path, name: str, error: OSError) -> NoReturn:

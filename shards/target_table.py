@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ import pyarrow as pa
 from shards.bounded import Bounded
 from shards.errors import CorruptShardError, Damage, DatasetError, MissingTargetError, did_you_mean
 from shards.index import ArrowTable
-from shards.receipt import FileRecord, receipt_path
+from shards.location import Root, require_folder, store_of
+from shards.receipt import RECEIPTS, FileRecord, receipt_path
+from shards.schema import BLOCK
 from shards.shard_table import BLOCKS_PER_SHARD
 from shards.storage import (
     bytes_digest,
@@ -28,6 +31,7 @@ from shards.storage import (
     sync,
     temporary_path,
 )
+from shards.store import Work
 from shards.target_spec import STORED_TYPES, SealedTarget, TargetReceipt, TargetSpec
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STORED_TYPES",
+    "TARGETS",
     "SealedTarget",
     "TargetReceipt",
     "TargetSpec",
@@ -54,13 +59,11 @@ TARGETS = "targets"
 TARGET = "target.json"
 
 _OPEN_SHARDS = 256
-_KEPT_BLOCKS = 4096
-"""What a reader keeps open: files of shards, and views on their blocks, which are pages of the map and no copies."""
 
 
-def target_folder(root: Path, target_id: str) -> Path:
+def target_folder(root: Root, target_id: str) -> Root:
     """Return the folder of a target inside the dataset `root`."""
-    return root / TARGETS / target_id
+    return root / TARGETS / target_id if isinstance(root, Path) else root.folder(f"{TARGETS}/{target_id}")
 
 
 TargetBlock = tuple[list[str], list[npt.NDArray[Any]]]
@@ -79,7 +82,7 @@ def write_target_shard(dataset: Dataset, spec: TargetSpec, shard: int, blocks: I
     Raises:
         StorageError: The target cannot be written.
     """
-    folder = target_folder(dataset.root, spec.target_id)
+    folder = require_folder(target_folder(dataset.root, spec.target_id), "storing a target")
     temporary = temporary_path(folder, f"{shard:06d}.arrow")
     try:
         with storage_errors(temporary):
@@ -115,22 +118,25 @@ def _write_blocks(path: Path, spec: TargetSpec, blocks: Iterable[TargetBlock]) -
     return samples
 
 
-def read_target_receipt(folder: Path, shard: int) -> TargetReceipt:
+def read_target_receipt(folder: Root, shard: int) -> TargetReceipt:
     """Read the receipt of one shard of a target.
 
     Raises:
         DatasetError: There is none, or it cannot be understood.
+        CorruptShardError: It cannot be had.
     """
-    path = receipt_path(folder, shard)
+    path = f"{RECEIPTS}/{shard:06d}.json"
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(store_of(folder).read(path))
         return TargetReceipt(**{**content, "file": FileRecord.from_json(content["file"])})
-    except FileNotFoundError:
+    except CorruptShardError as error:
+        if error.kind != Damage.MISSING:
+            raise
         raise DatasetError(
             f"Shard {shard} of the target {folder} has no receipt: run the same command again."
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"The receipt {path} cannot be understood: {error}.") from error
+        raise DatasetError(f"The receipt {folder}/{path} cannot be understood: {error}.") from error
 
 
 def seal_target(dataset: Dataset, spec: TargetSpec, parity: Mapping[str, float]) -> SealedTarget:
@@ -139,7 +145,7 @@ def seal_target(dataset: Dataset, spec: TargetSpec, parity: Mapping[str, float])
     Raises:
         DatasetError: A shard is missing, or was computed from another version of the base shard.
     """
-    folder = target_folder(dataset.root, spec.target_id)
+    folder = require_folder(target_folder(dataset.root, spec.target_id), "storing a target")
     receipts = [read_target_receipt(folder, shard) for shard in range(dataset.manifest.num_shards)]
     for receipt in receipts:
         require_bound(dataset, receipt)
@@ -171,28 +177,49 @@ def require_bound(dataset: Dataset, receipt: TargetReceipt) -> None:
         )
 
 
-def sealed_targets(root: Path) -> list[str]:
-    """Return the ids of all sealed targets of the dataset `root`."""
-    return sorted(path.parent.name for path in (root / TARGETS).glob(f"*/{TARGET}"))
+def sealed_targets(root: Root) -> list[str]:
+    """Return the ids of all sealed targets of the dataset `root`.
+
+    Raises:
+        DatasetError: The server of the dataset does not list.
+    """
+    names = store_of(root).folders(TARGETS)
+    if names is None:
+        raise DatasetError(
+            f"{root} is on a server that does not list folders, so nobody knows which targets there are. Name a target by "
+            "its whole id, as `maskloom targets` printed it."
+        )
+    return [name for name in names if _is_sealed(root, name)]
 
 
-def read_sealed(root: Path, target_id: str) -> SealedTarget:
+def _is_sealed(root: Root, target_id: str) -> bool:
+    try:
+        store_of(root).read(f"{TARGETS}/{target_id}/{TARGET}")
+    except CorruptShardError as error:
+        if error.kind != Damage.MISSING:
+            raise
+        return False
+    return True
+
+
+def read_sealed(root: Root, target_id: str) -> SealedTarget:
     """Read what was sealed about the target `target_id` of the dataset `root`.
 
     Raises:
         DatasetError: It cannot be understood, or describes another target than its folder is named for.
+        CorruptShardError: It is not there, or cannot be had.
     """
-    path = target_folder(root, target_id) / TARGET
+    path = f"{TARGETS}/{target_id}/{TARGET}"
     try:
-        sealed = SealedTarget.from_json(path.read_bytes())
+        sealed = SealedTarget.from_json(store_of(root).read(path))
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
-            f"{path} cannot be understood: {error}. Delete its folder and run `maskloom targets`."
+            f"{root}/{path} cannot be understood: {error}. Delete its folder and run `maskloom targets`."
         ) from error
     if sealed.spec.target_id != target_id:
         raise DatasetError(
-            f"{path} does not describe the target of its folder, but {sealed.spec.target_id}: it was edited, or moved. "
-            "Delete its folder and run `maskloom targets`."
+            f"{root}/{path} does not describe the target of its folder, but {sealed.spec.target_id}: it was edited, or "
+            "moved. Delete its folder and run `maskloom targets`."
         )
     return sealed
 
@@ -203,8 +230,10 @@ def open_target(dataset: Dataset, name: str) -> TargetTable:
     Raises:
         MissingTargetError: Nothing fits; the message names what exists and the command that makes it.
     """
+    if _is_sealed(dataset.root, name):
+        return TargetTable(dataset, read_sealed(dataset.root, name).spec)
     ids = sealed_targets(dataset.root)
-    fitting = [target_id for target_id in ids if name in (target_id, target_id.rpartition("-")[0])]
+    fitting = [target_id for target_id in ids if name == target_id.rpartition("-")[0]]
     if len(fitting) == 1:
         return TargetTable(dataset, read_sealed(dataset.root, fitting[0]).spec)
     if fitting:
@@ -234,8 +263,10 @@ class TargetTable:
         self._forget()
 
     def _forget(self) -> None:
+        self._store = store_of(self._folder, f"{self._dataset.dataset_id.partition(':')[0]}/{self.spec.target_id}")
         self._tables: Bounded[int, ArrowTable] = Bounded(_OPEN_SHARDS)
-        self._blocks: Bounded[int, list[npt.NDArray[Any]]] = Bounded(_KEPT_BLOCKS)
+        kept = self._store.kept_blocks(BLOCK * self.spec.row_bytes)
+        self._blocks: Bounded[int, list[npt.NDArray[Any]]] = Bounded(kept)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"spec": self.spec, "_dataset": self._dataset, "_folder": self._folder}
@@ -252,14 +283,22 @@ class TargetTable:
         """
         rows = np.empty((len(ids), self.spec.row_values), self.spec.dtype)
         blocks = self._blocks
+        self._store.ahead(self._missing(ids))
         for out, (place, row), view in zip(rows, self._dataset.places(ids), k.tolist(), strict=True):
             out[:] = (blocks.get(place) or self._load(place))[view][row]
         return rows.reshape(len(ids), *self.spec.shape)
+
+    def _missing(self, ids: Ids) -> Iterator[Work]:
+        """Yield the work that opens the blocks of samples, as far as they are not."""
+        for place in dict.fromkeys(place for place, _ in self._dataset.places(ids)):
+            if place not in self._blocks:
+                yield partial(self._load, place)
 
     def damage(self, ids: Ids) -> list[CorruptShardError | None]:
         """Return, for every sample, the error that reading its rows would raise, or None."""
         found: dict[int, CorruptShardError | None] = {}
         places = [place for place, _ in self._dataset.places(ids)]
+        self._store.ahead(self._missing(ids))
         for place in places:
             if place not in found:
                 found[place] = self._damage_of(place)
@@ -319,12 +358,5 @@ class TargetTable:
         if table is None:
             receipt = read_target_receipt(self._folder, shard)
             require_bound(self._dataset, receipt)
-            path = self._folder / receipt.file.path
-            if not path.is_file() or path.stat().st_size != receipt.file.bytes:
-                raise CorruptShardError(
-                    f"{path} is missing or has another size than its receipt says ({receipt.file.bytes}).",
-                    kind=Damage.TRUNCATED if path.is_file() else Damage.MISSING,
-                    shard=str(path),
-                )
-            table = self._tables[shard] = ArrowTable(path)
+            table = self._tables[shard] = self._store.blocks(receipt.file.path, receipt.file.bytes)
         return table

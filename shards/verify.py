@@ -14,11 +14,12 @@ import xxhash
 from shards.dataset import Dataset
 from shards.errors import MaskloomError
 from shards.index import ArrowTable
+from shards.location import require_folder
 from shards.receipt import FileRecord, Receipt, read_receipt
 from shards.schema import BLOCK
 from shards.storage import bytes_digest, file_digest
 from shards.tar import TarMember, iterate_members, split_member_name
-from shards.target_table import read_sealed, read_target_receipt, require_bound, target_folder
+from shards.target_table import TARGETS, read_sealed, read_target_receipt, require_bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,36 +36,40 @@ def verify(dataset: Dataset, *, on_shard: Callable[[int], None] = lambda _: None
     Args:
         dataset: The dataset to check.
         on_shard: Called with the number of each shard when it is done, for progress.
+
+    Raises:
+        DatasetError: The dataset is not on this machine.
     """
-    if not _matches(dataset.root, dataset.manifest.shards):
+    root = require_folder(dataset.root, "verifying")
+    if not _matches(root, dataset.manifest.shards):
         return [_damaged(dataset.manifest.shards)]
     findings: list[Finding] = []
     totals = Counter[str]()
     for shard in range(dataset.manifest.num_shards):
-        findings += _check_shard(dataset, shard, totals)
+        findings += _check_shard(dataset, root, shard, totals)
         on_shard(shard)
     findings += _check_conservation(dataset, totals)
     for target_id in dataset.target_ids():
-        findings += _check_target(dataset, target_id)
+        findings += _check_target(dataset, root, target_id)
     return findings
 
 
-def _check_shard(dataset: Dataset, shard: int, totals: Counter[str]) -> list[Finding]:
+def _check_shard(dataset: Dataset, root: Path, shard: int, totals: Counter[str]) -> list[Finding]:
     where = f"receipts/{shard:06d}.json"
     try:
-        receipt = read_receipt(dataset.root, shard)
+        receipt = read_receipt(root, shard)
     except MaskloomError as error:
         return [Finding(where=where, what=str(error))]
     if bytes_digest(receipt.to_json()) != dataset.receipt_digest(shard):
         return [Finding(where=where, what="is not the receipt that the dataset was sealed with")]
-    findings = [_damaged(record) for record in receipt.files.values() if not _matches(dataset.root, record)]
+    findings = [_damaged(record) for record in receipt.files.values() if not _matches(root, record)]
     totals["samples"] += receipt.samples
     totals.update({f"rejected as {reason}": count for reason, count in receipt.rejects.items()})
     totals.update({f"samples with {field}": count for field, count in receipt.field_samples.items()})
     totals.update({f"samples in {receipt.split}": receipt.samples} if receipt.split else {})
     totals.update({f"bytes of {field}": count for field, count in receipt.field_bytes.items()})
     if not findings:
-        findings += list(_check_contents(dataset.root, receipt))
+        findings += list(_check_contents(root, receipt))
     return findings
 
 
@@ -130,10 +135,10 @@ def _check_conservation(dataset: Dataset, totals: Counter[str]) -> list[Finding]
     return findings
 
 
-def _check_target(dataset: Dataset, target_id: str) -> list[Finding]:
-    folder = target_folder(dataset.root, target_id)
+def _check_target(dataset: Dataset, root: Path, target_id: str) -> list[Finding]:
+    folder = root / TARGETS / target_id
     try:
-        sealed = read_sealed(dataset.root, target_id)
+        sealed = read_sealed(root, target_id)
     except MaskloomError as error:
         return [Finding(where=f"targets/{target_id}", what=str(error))]
     table = dataset.target(target_id)

@@ -139,7 +139,8 @@ def test_rows_of_another_shape_than_the_seal_says_are_refused(dataset_root: Path
     dataset, spec = Dataset.open(dataset_root), spec_of("uint16")
     for shard in range(3):
         store(dataset, spec, shard)
-    table = TargetTable(dataset, replace(spec, shape=(6, 2)))
-    table._folder = target_folder(dataset_root, spec.target_id)
+    other = replace(spec, shape=(6, 2))
+    target_folder(dataset_root, spec.target_id).rename(target_folder(dataset_root, other.target_id))
+    table = TargetTable(dataset, other)
     with pytest.raises(CorruptShardError, match="column 'view0' is not 12 values of uint16"):
         table.read(np.array([0]), np.array([0]))
