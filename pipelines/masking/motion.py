@@ -83,6 +83,7 @@ def _mean_change(before: Frames, after: Frames, clip: Clip) -> Floats:
     """Return the mean absolute difference of two frames [batch, 3, size, size] in every patch, [batch, rows, columns]."""
     difference = np.maximum(before, after) - np.minimum(before, after)
     _, rows, columns = clip.grid
-    patches = difference.reshape(len(difference), 3, rows, clip.patch, columns, clip.patch)
-    mean: Floats = patches.mean(axis=(1, 3, 5), dtype=np.float64)
+    lines = difference.reshape(len(difference), 3, rows, clip.patch, clip.size)
+    summed = lines.sum(axis=3, dtype=np.uint32).sum(axis=1).reshape(len(difference), rows, columns, clip.patch)
+    mean: Floats = summed.sum(axis=3) / (3 * clip.patch**2)  # sums along whole lines are twice as fast as over patches
     return mean

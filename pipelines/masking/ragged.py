@@ -55,27 +55,31 @@ def beyond(counts: Int64s, width: int) -> Bools:
 
 def plan_of(visible: Ragged, target: Ragged) -> MaskPlan:
     """Return the plan of two halves, rows filled up to the longest."""
+    visible_padding, target_padding = padding_of(visible.counts), padding_of(target.counts)
     return MaskPlan(
-        visible=filled(visible.places, visible.counts),
-        target=filled(target.places, target.counts),
-        visible_padding=padding_of(visible.counts),
-        target_padding=padding_of(target.counts),
-        visible_ids=None if visible.ids is None else filled(visible.ids, visible.counts),
-        target_ids=None if target.ids is None else filled(target.ids, target.counts),
+        visible=filled(visible.places, visible_padding),
+        target=filled(target.places, target_padding),
+        visible_padding=marked(visible_padding),
+        target_padding=marked(target_padding),
+        visible_ids=None if visible.ids is None else filled(visible.ids, visible_padding),
+        target_ids=None if target.ids is None else filled(target.ids, target_padding),
     )
 
 
-def padding_of(counts: Int64s) -> Bool[Tensor, "batch tokens"] | None:
-    """Return what a plan marks as padding in rows of `counts` tokens: None where all are as long as the longest."""
-    most = int(counts.max(initial=0))
-    return None if (counts == most).all() else torch.from_numpy(beyond(counts, most))
+def padding_of(counts: Int64s) -> Bools:
+    """Return what is padding in rows of `counts` [batch] tokens that are filled up to the longest, bool [batch, most]."""
+    return beyond(counts, int(counts.max(initial=0)))
 
 
-def filled(values: Int64s, counts: Int64s) -> Int[Tensor, "batch tokens"]:
-    """Return values that stand one row behind the other as rows, filled up with 0 to the longest."""
-    most = int(counts.max(initial=0))
-    if values.size == most * len(counts):
-        return torch.from_numpy(values.reshape(len(counts), most))
-    rows = np.zeros((len(counts), most), dtype=np.int64)
-    rows[~beyond(counts, most)] = values
+def filled(values: Int64s, padding: Bools) -> Int[Tensor, "batch tokens"]:
+    """Return values that stand one row behind the other as rows, with 0 where there is padding."""
+    if values.size == padding.size:
+        return torch.from_numpy(values.reshape(padding.shape))
+    rows = np.zeros(padding.shape, dtype=np.int64)
+    rows[~padding] = values
     return torch.from_numpy(rows)
+
+
+def marked(padding: Bools) -> Bool[Tensor, "batch tokens"] | None:
+    """Return padding as a plan holds it: None where there is none."""
+    return torch.from_numpy(padding) if padding.any() else None

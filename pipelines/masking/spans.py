@@ -114,9 +114,13 @@ class Spans:
         Counts are int64 [batch]. With a token hidden there has to be a span, and there may be at most `num_hidden` and at
         most `num_visible` + 1 of them.
         """
-        gaps = _distinct(num_spans, size=num_visible + 1, keys=draws.hashes(f"{purpose}/gaps"))
         num_cuts = np.maximum(num_spans - 1, 0)
-        cuts = _distinct(num_cuts, size=num_hidden - 1, keys=draws.hashes(f"{purpose}/lengths"))
+        numbers = _distinct(
+            np.concatenate([num_spans, num_cuts]),
+            size=np.concatenate([num_visible + 1, num_hidden - 1]),
+            keys=np.concatenate([draws.hashes(f"{purpose}/{part}") for part in ("gaps", "lengths")]),
+        )
+        gaps, cuts = np.split(numbers, [num_spans.sum()])
         first = offsets(num_spans + 1)
         bounds = np.zeros(len(gaps) + len(num_spans), dtype=np.int64)
         rows, numbers = unrolled(num_cuts)

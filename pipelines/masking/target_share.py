@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.masking.grids import box_of
 from pipelines.masking.plan import MaskContext, Masking, MaskPlan
-from pipelines.masking.ragged import Bools, filled, padding_of
+from pipelines.masking.ragged import Bools, filled, marked, padding_of
 from pipelines.masking.ranking import each_once
 from pipelines.masking.shares import floor_share, require_within
 from pipelines.modalities import Modality
@@ -76,10 +76,10 @@ class RunningCellTargets:
 
 def with_targets(plan: MaskPlan, kept: Bools) -> MaskPlan:
     """Return `plan` with only those targets that are `kept` [batch, target]."""
-    counts = kept.sum(axis=1)
+    padding = padding_of(kept.sum(axis=1))
     halves = {"target": plan.target, "target_ids": plan.target_ids}
-    chosen = {name: filled(values.numpy()[kept], counts) for name, values in halves.items() if values is not None}
-    return replace(plan, **chosen, target_padding=padding_of(counts))
+    chosen = {name: filled(values.numpy()[kept], padding) for name, values in halves.items() if values is not None}
+    return replace(plan, **chosen, target_padding=marked(padding))
 
 
 def _real_targets(plan: MaskPlan) -> Bools:

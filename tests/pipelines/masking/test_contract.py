@@ -166,7 +166,13 @@ def test_an_empty_batch_has_empty_plans(case: Case) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_the_draws_are_those_of_the_first_release(name: str) -> None:
     (found,) = planned(CASES[name], [2], epoch=1)
-    assert {modality: (plan.visible, plan.target) for modality, plan in found.items()} == GOLDEN[name]
+    assert {modality: beginnings(plan) for modality, plan in found.items()} == GOLDEN[name]
+
+
+def beginnings(plan: Told) -> str:
+    """The first ten numbers of all that a plan says."""
+    parts = (plan.visible, plan.target, plan.visible_ids, plan.target_ids)
+    return " | ".join(" ".join(map(str, part[:10])) for part in parts if part is not None)
 
 
 def test_every_tensor_of_a_plan_can_be_changed() -> None:
