@@ -1,13 +1,14 @@
 """Batch: what one optimiser step works on."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from pipelines.damage import DamagedSample
+from pipelines.encoded import EncodedPictures
 from pipelines.masking.plan import MaskPlan
 from pipelines.visits import Visits
 
@@ -26,6 +27,8 @@ class Batch:
         plans: Visible and target tokens, by the name of the modality.
         stored: Stored targets of exactly the views shown in `inputs`, by name, in the dtype they are stored in.
         labels: Class of each sample, -1 where it has none; None when no dataset has labels.
+        encoded: Pictures that are still as they are stored, for a device that decodes them, by the name of the modality;
+            they are not in `inputs` yet.
         damage: Samples that were wanted and could not be used; others stand in their places.
         step: Global batches before this one.
     """
@@ -39,6 +42,7 @@ class Batch:
     labels: Int[Tensor, " batch"] | None
     damage: tuple[DamagedSample, ...]
     step: int
+    encoded: Mapping[str, EncodedPictures] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -52,12 +56,13 @@ class Batch:
         return self.changed(Tensor.pin_memory)
 
     def rows(self, rows: slice) -> "Batch":
-        """Return some of the samples."""
+        """Return some of the samples; encoded pictures have to be decoded before."""
+        assert not self.encoded, list(self.encoded)
         part = replace(self, keys=self.keys[rows], visits=self.visits.at(rows))
         return part.changed(lambda tensor: tensor[rows])
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """Return the batch with every tensor changed."""
+        """Return the batch with every tensor changed, those of encoded pictures apart, which decoders want on the host."""
         return replace(
             self,
             inputs={name: change(tensor) for name, tensor in self.inputs.items()},

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 from torch import Tensor
 
+from pipelines.encoded import EncodedPicture, encoded_picture
 from pipelines.example import Example
 from pipelines.mixing import EQUAL, Weight
 from pipelines.modalities import Clip, Decoded, Image, LogMel, Modality, Tokens, Waveform
@@ -51,6 +52,7 @@ class ComponentReader:
     component: Component
     modalities: tuple[Modality, ...]
     looks: tuple[ViewSource, ...]
+    encoded: frozenset[str]
     seed: int
 
     @cached_property
@@ -120,8 +122,38 @@ class ComponentReader:
         return {
             modality.name: self._rendered(sample, modality.name, *example.views[modality.look])
             for modality in self.modalities
-            if modality.name in self.renderers and _holds(sample, self.renderers[modality.name].field)
+            if modality.name in self.renderers
+            and modality.name not in self.encoded
+            and _holds(sample, self.renderers[modality.name].field)
         }
+
+    def encode(self, example: Example) -> dict[str, EncodedPicture]:
+        """Return the pictures of a sample that are to be decoded on the device, by the name of the modality.
+
+        Raises:
+            CorruptShardError: A picture is no JPEG; names dataset and key.
+        """
+        sample = example.sample
+        if sample is None:
+            return {}
+        return {
+            modality.name: self._encoded(sample, modality, *example.views[modality.look])
+            for modality in self.modalities
+            if modality.name in self.encoded and isinstance(modality, Image) and _holds(sample, modality.field)
+        }
+
+    def _encoded(self, sample: Sample, modality: Image, extent: Extent, view: View) -> EncodedPicture:
+        try:
+            return encoded_picture(
+                sample.fields[modality.field],
+                modality,
+                key=sample.key,
+                facts=sample.facts,
+                view=view,
+                extent=extent,
+            )
+        except DecodeError as error:
+            raise self._unusable(sample, modality.field, error) from error
 
     def labels(self, ids: Ids) -> Int64s:
         """Return the labels of samples, -1 where there is none."""
@@ -137,15 +169,19 @@ class ComponentReader:
         try:
             return renderer.render(data, sample.facts, view, extent)
         except DecodeError as error:
-            raise CorruptShardError(
-                f"The '{field}' of sample '{sample.key}' of {root} cannot be used. {error} Ingest the dataset again without "
-                f"this sample; `maskloom verify {root}` checks the rest.",
-                key=sample.key,
-                field=field,
-                kind=Damage.DECODE,
-            ) from error
+            raise self._unusable(sample, field, error) from error
         except SettingsError as error:
             raise SettingsError(f"The '{field}' of sample '{sample.key}' of {root}: {error}") from error
+
+    def _unusable(self, sample: Sample, field: str, error: DecodeError) -> CorruptShardError:
+        root = self.component.dataset.root
+        return CorruptShardError(
+            f"The '{field}' of sample '{sample.key}' of {root} cannot be used. {error} Ingest the dataset again without "
+            f"this sample; `maskloom verify {root}` checks the rest.",
+            key=sample.key,
+            field=field,
+            kind=Damage.DECODE,
+        )
 
     def _extent(self, sample: Sample, look: int, extents: Mapping[str, Extent]) -> Extent:
         """Return how large a sample is for all modalities of a look: as its first picture, and its first clip or sound."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipelines.component import ComponentReader
 from pipelines.damage import DamagedSample
+from pipelines.encoded import EncodedPicture
 from pipelines.example import Example
 from pipelines.permutation import Int64s
 from pipelines.visits import Visits
@@ -35,6 +36,7 @@ class Filling:
         self.keys = [""] * len(visits)
         self.labels = np.full(len(visits), -1, np.int64)
         self.inputs, self.lengths, self.stored = reader.allocate(len(visits))
+        self.encoded: dict[str, list[EncodedPicture | None]] = {name: [None] * len(visits) for name in reader.encoded}
         self.damage: list[DamagedSample] = []
         self._wanted = visits.ids
         self._reader = reader
@@ -90,8 +92,16 @@ class Filling:
         for name, rows in self.inputs.items():
             values, length = rendered.get(name) or (self._reader.blank_rows[name][0], 0)
             rows[row] = values
-            if name in self.lengths:
-                self.lengths[name][row] = length
+            self._note_length(name, row, length)
+        if self.encoded:
+            pictures = reader.encode(sample)
+            for name, found in self.encoded.items():
+                found[row] = pictures.get(name)
+                self._note_length(name, row, self._reader.num_tokens[name] if name in pictures else 0)
+
+    def _note_length(self, name: str, row: int, length: int) -> None:
+        if name in self.lengths:
+            self.lengths[name][row] = length
 
     def _read_stored(self, reader: ComponentReader, examples: Sequence[tuple[int, Example]]) -> Iterator[Failure]:
         """Read the stored targets of rows together, or one by one if something is damaged."""

@@ -11,10 +11,11 @@ from torch import Tensor
 from pipelines.batch import Batch
 from pipelines.component import Component, ComponentReader
 from pipelines.damage import DamagePolicy
+from pipelines.encoded import EncodedPictures
 from pipelines.filling import Filling
 from pipelines.masking.plan import JointMasking, MaskContext, Masking, MaskPlan
 from pipelines.masking.separate import Separate
-from pipelines.modalities import LogMel, Modality, Text, Tokens, Waveform
+from pipelines.modalities import Image, LogMel, Modality, Text, Tokens, Waveform
 from pipelines.randomness import Draws
 from pipelines.rows import allocate
 from pipelines.views import ViewSet, ViewSource
@@ -36,6 +37,7 @@ class BatchReader:
         looks: The views of each look.
         masking: Who is visible and who is predicted; a modality without a masking gets no plan.
         damage: What becomes of damaged samples.
+        encoded: Names of picture modalities that are left as they are stored, for a device that decodes them.
         seed: Decides views and masks.
 
     Raises:
@@ -50,6 +52,7 @@ class BatchReader:
     masking: Maskings
     damage: DamagePolicy
     seed: int
+    encoded: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         _require_distinct([modality.name for modality in self.modalities])
@@ -57,6 +60,7 @@ class BatchReader:
             _require_look(modality, self.looks)
             _require_held(modality, self.components)
         _require_known_maskings(self.masking, self.modalities)
+        _require_pictures(self.encoded, self.modalities)
         _require_same_stored(self.components)
         # Whatever does not fit is refused now, not by the first batch.
         assert self.look_of_stored is not None
@@ -66,7 +70,8 @@ class BatchReader:
     def readers(self) -> tuple[ComponentReader, ...]:
         """What reads each of the datasets."""
         return tuple(
-            ComponentReader(component, self.modalities, self.looks, self.seed) for component in self.components
+            ComponentReader(component, self.modalities, self.looks, self.encoded, self.seed)
+            for component in self.components
         )
 
     @cached_property
@@ -78,7 +83,12 @@ class BatchReader:
     def blank_rows(self) -> Mapping[str, Shaped[Tensor, "1 ..."]]:
         """What a sample without a modality shows of it, by the name of the modality."""
         renderers = {name: found for reader in self.readers for name, found in reader.renderers.items()}
-        return {name: renderer.empty(1) for name, renderer in renderers.items()}
+        return {name: renderer.empty(1) for name, renderer in renderers.items() if name not in self.encoded}
+
+    @cached_property
+    def num_tokens(self) -> Mapping[str, int]:
+        """Tokens of each modality, by its name."""
+        return {modality.name: modality.num_tokens for modality in self.modalities}
 
     @cached_property
     def has_labels(self) -> bool:
@@ -138,6 +148,11 @@ class BatchReader:
             labels=torch.from_numpy(filled.labels) if self.has_labels else None,
             damage=tuple(filled.damage),
             step=step,
+            encoded={
+                modality.name: EncodedPictures(modality=modality, pictures=tuple(filled.encoded[modality.name]))
+                for modality in self.modalities
+                if modality.name in self.encoded and isinstance(modality, Image)
+            },
         )
 
     def _plans(self, context: MaskContext) -> dict[str, MaskPlan]:
@@ -178,6 +193,16 @@ def _require_known_maskings(masking: Maskings, modalities: Sequence[Modality]) -
         if name not in names:
             raise SettingsError(
                 f"There is a masking for '{name}', but the modalities are {', '.join(names)}.{did_you_mean(name, names)}"
+            )
+
+
+def _require_pictures(names: frozenset[str], modalities: Sequence[Modality]) -> None:
+    pictures = [modality.name for modality in modalities if isinstance(modality, Image)]
+    for name in sorted(names):
+        if name not in pictures:
+            raise SettingsError(
+                f"'{name}' should be decoded on the device, but the pictures of the stream are "
+                f"{', '.join(pictures) or 'none'}; nothing else can be.{did_you_mean(name, pictures)}"
             )
 
 

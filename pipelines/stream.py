@@ -6,7 +6,7 @@ workers or on what was read before, and the state of a stream is where it stands
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,6 +65,7 @@ class Stream:
         share: Which part of each global batch to read.
         loading: Who makes batches, and how far ahead.
         steps: Global batches after which the stream ends; None for never.
+        encoded: Names of picture modalities that are handed over as they are stored, for `pipelines.device` to decode.
         pin_memory: Whether batches are handed over in page-locked memory, for asynchronous copies to a GPU.
 
     Raises:
@@ -89,6 +90,7 @@ class Stream:
         share: Share = WHOLE,
         loading: Loading = HERE,
         steps: int | None = None,
+        encoded: Collection[str] = (),
         pin_memory: bool = False,
     ) -> None:
         _require_names(components)
@@ -100,6 +102,7 @@ class Stream:
             masking=masking,
             damage=damage,
             seed=seed,
+            encoded=frozenset(encoded),
         )
         self._plan = _batch_plan(self._components, size=global_batch, seed=seed, shuffle=shuffle, packing=packing)
         start = Position.start(len(components))

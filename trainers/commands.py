@@ -88,6 +88,10 @@ def train(
     threads: Annotated[
         int, typer.Option(help="Threads that read data ahead instead of processes; 0 for processes.", min=0)
     ] = 0,
+    decode: Annotated[
+        Literal["cpu", "device"],
+        typer.Option(help="Where JPEG files are decoded: by the CPU, or by nvJPEG on the GPU, a few levels apart."),
+    ] = "cpu",
     damage_budget: Annotated[
         int,
         typer.Option(
@@ -143,6 +147,7 @@ def train(
         device=device,
         workers=_workers(workers, threads),
         threads=threads,
+        decode=decode,
         damage_budget=damage_budget,
         accumulate=accumulate,
         save_every=save_every,

@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
 
 from pipelines.component import Component
 from pipelines.damage import DamageLedger, RaiseOnDamage, SubstituteDamaged
+from pipelines.device.copy import OnDevice
 from pipelines.loading import loading_by
 from pipelines.state import StreamState
 from pipelines.stream import Share, Stream, steps_per_epoch
@@ -54,6 +55,7 @@ from trainers.stored import record_stored
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_ON_GPU = 10
+DecodeChoice = Literal["cpu", "device"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +78,14 @@ class Request:
 class Manner:
     """How to carry it out on this machine: changes speed and memory, not what is learned.
 
-    Up to `damage_budget` damaged samples are replaced by others; with 0, the first one is an error.
+    With `decode` "device", JPEG files are decoded where the network is, which changes pixels by a few levels. Up to
+    `damage_budget` damaged samples are replaced by others; with 0, the first one is an error.
     """
 
     device: DeviceChoice
     workers: int
     threads: int
+    decode: DecodeChoice
     damage_budget: int
     accumulate: int
     save_every: int
@@ -226,7 +230,7 @@ def _train(prepared: Prepared, manner: Manner, world: World, stop: StopRequest, 
             prepared.run.note_start(_start(prepared, manner, world))
         return Loop(
             learner,
-            stream,
+            OnDevice(stream, world.device),
             first=prepared.first,
             pace=_pace(prepared, manner, world),
             ledger=Ledger(learner.terms, steps_per_epoch=prepared.course.steps_per_epoch, world=world),
@@ -264,6 +268,7 @@ def _stream(prepared: Prepared, manner: Manner, world: World) -> Stream:
         damage=SubstituteDamaged(seed=seed) if manner.damage_budget else RaiseOnDamage(),
         ledger=DamageLedger(prepared.run.damage(world.rank), budget=manner.damage_budget),
         loading=loading_by(workers=manner.workers, threads=manner.threads),
+        encoded=[modality.name for modality in recipe.modalities] if manner.decode == "device" else (),
         pin_memory=world.device.type == "cuda",
     )
 

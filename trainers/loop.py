@@ -125,7 +125,7 @@ class Ledger:
         seconds = time.perf_counter() - self._read_at
         shared = {
             "samples_per_s": self._world.size * sum(taken.result.num_samples for taken in self._taken) / seconds,
-            "tokens_per_s": self._world.size * sum(taken.result.num_tokens for taken in self._taken) / seconds,
+            "tokens_per_s": self._world.size * sum(int(taken.result.num_tokens) for taken in self._taken) / seconds,
             "data_wait": min(1.0, sum(taken.waited_s for taken in self._taken) / seconds),
             "memory_gib": memory_gib(self._world.device),
         }

@@ -28,7 +28,7 @@ class StepResult:
     grad_norm: Tensor
     lr: float
     num_samples: int
-    num_tokens: int
+    num_tokens: int | Tensor
 
 
 def micro_batches(batch: Batch, count: int) -> Iterator[Batch]:
@@ -47,16 +47,21 @@ def micro_batches(batch: Batch, count: int) -> Iterator[Batch]:
         yield batch.rows(slice(start, start + size))
 
 
-def count_tokens(batch: Batch) -> int:
-    """The tokens that are embedded or predicted: visible and target tokens of all samples and modalities, no padding."""
-    return sum(
-        _num_real(plan.visible, plan.visible_padding) + _num_real(plan.target, plan.target_padding)
+def count_tokens(batch: Batch) -> int | Tensor:
+    """The tokens that are embedded or predicted: visible and target tokens of all samples and modalities, no padding.
+
+    Where there is padding, the count is a tensor on the device: reading it would make the host wait.
+    """
+    counts = [
+        _num_real(tokens, padding)
         for plan in batch.plans.values()
-    )
+        for tokens, padding in ((plan.visible, plan.visible_padding), (plan.target, plan.target_padding))
+    ]
+    return sum(counts, start=0)
 
 
-def _num_real(tokens: Tensor, padding: Tensor | None) -> int:
-    return tokens.numel() - (0 if padding is None else int(padding.sum()))
+def _num_real(tokens: Tensor, padding: Tensor | None) -> int | Tensor:
+    return tokens.numel() if padding is None else tokens.numel() - padding.sum()
 
 
 class Learner:
@@ -101,7 +106,7 @@ class Learner:
         self.network.compile()
 
     def step(self, batch: Batch, *, taken: int) -> StepResult:
-        """Move the parameters by one step on this rank's part of a global batch; `taken` steps came before.
+        """Move the parameters by one step on this rank's part of a global batch, which is on its device; `taken` came before.
 
         Gradients are averaged over micro batches and ranks, so the result is that of the whole global batch at once.
         """
@@ -110,7 +115,7 @@ class Learner:
             group["lr"] = lr
         torch.manual_seed(hash_key(self._seed, taken, self._world.rank, "step"))
         self.optimiser.zero_grad(set_to_none=True)
-        losses = self._accumulate_gradients(batch.to(self._world.device))
+        losses = self._accumulate_gradients(batch)
         grad_norm = self._clip()
         self.optimiser.step()
         return StepResult(

@@ -93,6 +93,7 @@ MANNER = Manner(
     device="cpu",
     workers=0,
     threads=0,
+    decode="cpu",
     damage_budget=0,
     accumulate=1,
     save_every=4,
