@@ -6,6 +6,7 @@ from pipelines.masking.budget import Alpha, Shares, TokenBudgets, VisibleBudget
 from pipelines.masking.plan import JointMasking, MaskPlan
 from pipelines.masking.spans import Sentinels
 from pipelines.modalities import Image, Modality, Text, Tokens
+from pipelines.settings import apply_settings
 from shards.errors import SettingsError
 from tests.pipelines.masking.samples import Words, World, told
 
@@ -229,3 +230,15 @@ def test_senseless_settings_are_refused() -> None:
 def test_budgets_are_joint_maskings() -> None:
     assert isinstance(VisibleBudget(visible=9), JointMasking)
     assert isinstance(budgets(everything(1.0)), JointMasking)
+
+
+def test_every_setting_can_be_set_by_its_path() -> None:
+    shares = Shares(name="any", alphas=(Alpha(name="image", inputs=1.0, targets=1.0), Alpha(name="depth", inputs=1.0)))
+    changed = apply_settings(
+        budgets(shares),
+        ["inputs=64", "mixture.any.weight=2", "mixture.any.alphas.depth.targets=0.5", "sentinels.count=50"],
+    )
+    assert changed.inputs == 64
+    assert changed.mixture[0].weight == 2
+    assert changed.mixture[0].alphas[1] == Alpha(name="depth", inputs=1.0, targets=0.5)
+    assert changed.sentinels == Sentinels(first=FIRST, count=50)
