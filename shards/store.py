@@ -124,9 +124,10 @@ class FolderFile:
         """Tell that there is no other copy."""
         return False
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # Bound here, because modules are taken apart before the last objects when a process ends.
         if getattr(self, "_descriptor", -1) >= 0:
-            os.close(self._descriptor)
+            close(self._descriptor)
 
 
 class Folder:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Coroutine
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import aiohttp
 import fsspec
@@ -109,7 +110,7 @@ class HttpTransport:
             self._files = fsspec.filesystem("http", client_kwargs={"trust_env": True}, skip_instance_cache=True)
             self._pid = os.getpid()
         try:
-            return _run(self._files, _get(self._files, f"{self._url}/{path}", wanted), limit_s)
+            return _run(self._files, _get(self._files, f"{self._url}/{quote(path)}", wanted), limit_s)
         except (aiohttp.ClientError, OSError) as error:
             raise TransientError(f"the connection failed: {type(error).__name__}: {error}") from error
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 
 class RangeServer:
@@ -57,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
         key = self.path, self.headers.get("Range", "")
         self.owner.asked[key] += 1
         mode = self.owner.mode if re.search(self.owner.of, self.path) else "healthy"
-        path = self.owner.folder / self.path.lstrip("/")
+        path = self.owner.folder / unquote(self.path).lstrip("/")
         if mode == "missing" or not path.is_file():
             return self.send_error(404)
         if mode == "down" or (mode == "busy" and self.owner.asked[key] <= self.owner.count):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shards.adopt import adopt
 from shards.dataset import Dataset
 from shards.errors import CorruptShardError, DatasetError, MissingDatasetError, MissingTargetError
 from shards.remote.access import Access, Patience
@@ -167,7 +169,7 @@ def test_an_index_that_is_not_the_one_of_its_name_is_refused(
     content[len(content) // 2] ^= 1
     index.write_bytes(content)
     with pytest.raises(
-        CorruptShardError, match="are not those that its name stands for.*copy the file again"
+        CorruptShardError, match=r"are not those that its name stands for.*copy the file again"
     ) as caught:
         opened(server, access).read(ALL[:1], FIELDS)
     assert caught.value.kind == "payload"
@@ -190,6 +192,16 @@ def test_stored_targets_are_read_by_their_whole_id(server: RangeServer, access: 
     assert table.damage(ALL) == [None] * 150
     with pytest.raises(DatasetError, match=r"does not list folders.*whole id"):
         remote.target("tokens")
+
+
+def test_tars_of_others_may_have_any_name(server: RangeServer, access: Access, dataset_root: Path) -> None:
+    folder = dataset_root.parent / "adopted"
+    folder.mkdir()
+    tar, _ = Dataset.open(dataset_root).shard_paths(0)
+    shutil.copy(tar, folder / "a b#1?%20ü.tar")
+    adopt(folder)
+    remote = Dataset.open(f"{server.url}/adopted", access=access)
+    assert remote.read(ALL[:70], FIELDS) == Dataset.open(folder).read(ALL[:70], FIELDS)
 
 
 def test_what_is_not_there_is_said(server: RangeServer, access: Access) -> None:
