@@ -85,7 +85,7 @@ class Shares:
     Modalities without an `Alpha` are left out.
 
     Raises:
-        SettingsError: The weight is not above 0, or no modality is among the inputs or the targets.
+        SettingsError: The weight is not above 0, a modality stands twice, or none is among the inputs or the targets.
     """
 
     name: str
@@ -95,6 +95,8 @@ class Shares:
     def __post_init__(self) -> None:
         if not 0 < self.weight < np.inf:
             raise SettingsError(f"The shares '{self.name}' have the weight {self.weight}; give one above 0.")
+        if len({alpha.name for alpha in self.alphas}) < len(self.alphas):
+            raise SettingsError(f"The shares '{self.name}' have two alphas for one modality; give one for each.")
         if not any(alpha.inputs for alpha in self.alphas) or not any(alpha.targets for alpha in self.alphas):
             raise SettingsError(f"The shares '{self.name}' have no inputs or no targets; give some alpha above 0.")
 

@@ -52,17 +52,28 @@ class MotionPatches:
         """Return the plan of the samples of a batch; every draw comes from `context.draws`.
 
         Raises:
-            SettingsError: The modality is no clip, or is not in the batch.
+            SettingsError: The modality is no clip, or the batch does not hold its frames.
         """
         if not isinstance(modality, Clip):
             raise SettingsError(f"'{modality.name}' is no clip, so nothing in it moves; choose another masking for it.")
-        motion = motion_of(context.input_of(modality).astype(np.uint8, copy=False), modality)
+        motion = motion_of(_frames_of(context, modality), modality)
         noise = context.draws.uniforms(modality.num_tokens, purpose=f"mask/{modality.name}")
         num_real = context.num_real(modality)
         num_hidden = counts_of(num_real, lambda tokens: tokens - self.num_visible(tokens), most=modality.num_tokens)
         num_moving = each_once(num_hidden, lambda hidden: floor_share(hidden, self.moving))
         scores = top_then_random(motion, noise, num_real=num_real, num_top=num_moving)
         return ranked_plan(scores, num_real=num_real, num_hidden=num_hidden)
+
+
+def _frames_of(context: MaskContext, clip: Clip) -> Frames:
+    """Return the frames of the clips, uint8 [batch, 3, frames, size, size], checked."""
+    found, shape = context.input_of(clip), (len(context.draws), 3, clip.frames, clip.size, clip.size)
+    if found.shape != shape or found.dtype != np.uint8:
+        raise SettingsError(
+            f"The motion of '{clip.name}' is measured on uint8 of shape {shape}, but the batch holds {found.dtype} of "
+            f"shape {found.shape}; mask clips as they were rendered."
+        )
+    return found.astype(np.uint8, copy=False)
 
 
 def motion_of(frames: Frames, clip: Clip) -> Floats:

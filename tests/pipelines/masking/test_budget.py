@@ -217,6 +217,8 @@ def test_senseless_settings_are_refused() -> None:
         Shares(name="none", alphas=(Alpha(name="image", inputs=1.0),))
     with pytest.raises(SettingsError, match=r"weight 0\.0"):
         Shares(name="none", weight=0.0, alphas=(Alpha(name="image", inputs=1.0, targets=1.0),))
+    with pytest.raises(SettingsError, match="two alphas"):
+        Shares(name="twice", alphas=(Alpha(name="image", inputs=1.0, targets=1.0), Alpha(name="image")))
     with pytest.raises(SettingsError, match="at least 1 of each"):
         budgets(everything(1.0), inputs=0)
     with pytest.raises(SettingsError, match="name of its own"):

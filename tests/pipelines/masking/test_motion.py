@@ -51,5 +51,8 @@ def test_what_is_no_clip_or_not_there_is_refused() -> None:
         MotionPatches(ratio=0.5).plan(World().context(), modality=IMAGE)
     with pytest.raises(SettingsError, match="'video' looks at it, but the batch holds nothing"):
         MotionPatches(ratio=0.5).plan(World().context(), modality=CLIP)
+    floats = World(inputs={"video": torch.zeros(40, 3, 8, 16, 16)})
+    with pytest.raises(SettingsError, match="holds float32"):
+        MotionPatches(ratio=0.5).plan(floats.context(), modality=CLIP)
     with pytest.raises(SettingsError, match="chosen by motion"):
         MotionPatches(ratio=0.5, moving=1.5)
