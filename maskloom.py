@@ -21,6 +21,7 @@ _ABOUT = """Raw images, video, audio, point clouds and captions to a pretrained 
   maskloom targets DATASET --teacher hog  store what a teacher says about every view
   maskloom train mae --data DATASET --out RUN
   maskloom eval RUN --data DATASET        kNN, linear probe, reconstructions, report
+  maskloom bench stream DATASET           samples per second, and where the time goes
 
 Every command explains itself: maskloom COMMAND --help.
 """
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for group in (ingest.commands, shards.commands, pipelines.commands, trainers.commands):
     app.registered_commands += group.app.registered_commands
+    app.registered_groups += group.app.registered_groups
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The command that looks into a dataset: inspect."""
+"""The commands that look into a dataset, inspect, and measure how it streams, bench."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from pipelines.inspect.examined import Examined
+    from pipelines.loading import Loading
+    from pipelines.modalities import Modality
     from shards.dataset import Dataset
 
 app = typer.Typer()
+bench = typer.Typer(help="Measure on this machine.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(bench, name="bench")
 console = Console(soft_wrap=True)
 
 _TOP_CLASSES = 20
@@ -51,6 +55,76 @@ def inspect(
     if opened.num_samples:
         _print_samples(opened)
     _write(opened, out or opened.root / "inspect", samples=samples if html else None)
+
+
+@bench.command(name="stream")
+def bench_stream(
+    dataset: Annotated[
+        str,
+        typer.Argument(metavar="DATASET", help="Folder or address of a dataset, or of one split.", show_default=False),
+    ],
+    fields: Annotated[
+        str, typer.Option(help="Fields to stream, with commas between them; by default all that can be decoded.")
+    ] = "",
+    size: Annotated[int, typer.Option(help="Side of pictures in pixels, a multiple of 16.", min=16)] = 224,
+    batch: Annotated[int, typer.Option(help="Samples per batch.", min=1)] = 64,
+    batches: Annotated[int, typer.Option(help="Batches to measure, each way.", min=1)] = 30,
+    workers: Annotated[int, typer.Option(help="Worker processes of the second and third measurement.", min=1)] = 2,
+    step_ms: Annotated[
+        float, typer.Option(help="Pause after each batch, as long as a training step on your GPU takes.", min=0)
+    ] = 0.0,
+) -> None:
+    """Stream a dataset as a training would, and print how fast it is and where the time goes.
+
+    Batches are made in this process, by worker processes and by threads. `waiting` is the share of wall time that the one
+    who takes the batches waits for them: with --step-ms set to what your step takes, it should be near zero.
+
+    \b
+    Examples:
+      maskloom bench stream data/photos
+      maskloom bench stream s3://bucket/clips --fields video,logmel --batch 32 --workers 8 --step-ms 120
+    """
+    import torch
+
+    from pipelines.bench import profile, streamed_modalities
+    from shards.dataset import Dataset
+
+    torch.set_num_threads(1)  # as in a worker process; several threads for one picture only get in each other's way
+
+    opened = Dataset.open(dataset)
+    modalities = streamed_modalities(opened, [field for field in fields.split(",") if field], size=size)
+    names = ", ".join(f"{modality.name} ({type(modality).__name__})" for modality in modalities)
+    console.print(f"{opened.num_samples:,} samples of {opened.root}: {names}", highlight=False, markup=False)
+    _print_throughput(opened, modalities, batch=batch, batches=batches, workers=workers, step_ms=step_ms)
+    stages = profile(opened, modalities, batch=batch, batches=batches)
+    table = Table("where the time goes", "us CPU / sample", "share", title="In one process, with a profiler")
+    for stage, seconds in stages.items():
+        table.add_row(stage, f"{1e6 * seconds:,.0f}", f"{seconds / sum(stages.values()):.0%}")
+    console.print(table)
+
+
+def _print_throughput(
+    dataset: Dataset, modalities: list[Modality], *, batch: int, batches: int, workers: int, step_ms: float
+) -> None:
+    from pipelines.bench import measure, open_bench
+    from pipelines.loading import Here, Threads, Workers
+
+    ways: dict[str, Loading] = {
+        "this process": Here(),
+        f"{workers} workers": Workers(count=workers),
+        f"{workers} threads": Threads(count=workers),
+    }
+    table = Table("made by", "samples / s", "us CPU / sample", "waiting", title=f"Batches of {batch}")
+    for name, loading in ways.items():
+        stream = open_bench(dataset, modalities, batch=batch, loading=loading)
+        found = measure(stream, batches=batches, step_seconds=step_ms / 1e3)
+        table.add_row(
+            name,
+            f"{found.samples / found.seconds:,.0f}",
+            f"{1e6 * found.cpu_seconds / found.samples:,.0f}",
+            f"{found.waited_seconds / found.seconds:.0%}",
+        )
+    console.print(table)
 
 
 def _write(dataset: Dataset, folder: Path, *, samples: int | None) -> None:

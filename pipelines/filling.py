@@ -91,7 +91,8 @@ class Filling:
         self.keys[row] = sample.key
         for name, rows in self.inputs.items():
             values, length = rendered.get(name) or (self._reader.blank_rows[name][0], 0)
-            rows[row] = values
+            # torch would share out so small a copy among threads, which costs more than the copy.
+            rows[row].numpy()[...] = values.numpy()
             self._note_length(name, row, length)
         if self.encoded:
             pictures = reader.encode(sample)

@@ -1,0 +1,178 @@
+"""How fast a dataset streams on this machine, and where the time goes."""
+
+import cProfile
+import pstats
+import resource
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from pipelines.component import Component
+from pipelines.loading import Here, Loading
+from pipelines.masking.random import RandomPatches
+from pipelines.modalities import Clip, Image, LogMel, Modality, Points, Raster, Text, Waveform
+from pipelines.stream import Stream
+from pipelines.tokenizers.byte import ByteTokenizer
+from pipelines.views import FreshViews, RandomClip, RandomResizedCrop, TimePolicy, WholeSpan
+from shards.dataset import Dataset
+from shards.errors import MissingFieldError, did_you_mean
+from shards.schema import BLOCK
+
+PATCH = 16
+CLIP_FRAMES = 8
+SOUND_SAMPLES, SOUND_PATCH = 160_000, 400
+TEXT_LENGTH = 128
+
+STAGES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "order": (("visits.py", "batch"), ("visits.py", "part")),
+    "read and check": (("dataset.py", "read_each"),),
+    "choose views": (("component.py", "_look"),),
+    "decode and render": (("component.py", "render"), ("component.py", "encode")),
+    "labels": (("component.py", "labels"),),
+    "mask": (("reader.py", "_plans"),),
+}
+"""The functions that make up each stage, by file and name; whatever else is done for a batch is `assemble`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throughput:
+    """What a stream does by one way of loading.
+
+    Args:
+        samples: Samples that were read.
+        seconds: Wall time.
+        cpu_seconds: User and system time of this process and its workers.
+        waited_seconds: Wall time that the one who takes the batches waited for them.
+    """
+
+    samples: int
+    seconds: float
+    cpu_seconds: float
+    waited_seconds: float
+
+
+def streamed_modalities(dataset: Dataset, fields: Sequence[str], *, size: int) -> list[Modality]:
+    """Return what streams from a dataset: the given fields, or all that can be decoded.
+
+    Raises:
+        MissingFieldError: There is no such field, or none that can be decoded.
+    """
+    held = dataset.manifest.kinds
+    for field in fields:
+        if field not in held:
+            raise MissingFieldError(
+                f"The field '{field}' was asked for; {dataset.root} holds {', '.join(held)}.{did_you_mean(field, held)}"
+            )
+    found = [_modality(dataset, field, size=size) for field in held if field in (fields or held)]
+    chosen = [modality for modality in found if modality is not None]
+    if not chosen:
+        raise MissingFieldError(
+            f"Nothing of {', '.join(fields or held)} in {dataset.root} can be streamed: labels and metadata are not decoded."
+        )
+    return chosen
+
+
+def _modality(dataset: Dataset, field: str, *, size: int) -> Modality | None:
+    """Return what a field is streamed as; None if it is not decoded."""
+    match dataset.manifest.kinds[field]:
+        case "image":
+            return Image(size=size, patch=PATCH, field=field)
+        case "frames" | "clip":
+            return Clip(size=size, patch=PATCH, frames=CLIP_FRAMES, field=field)
+        case "logmel":
+            return LogMel(bins=_fact(dataset, f"{field}.bins"), field=field)
+        case "audio":
+            return Waveform(samples=SOUND_SAMPLES, patch=SOUND_PATCH, field=field)
+        case "points":
+            return Points(field=field)
+        case "text":
+            return Text(length=TEXT_LENGTH, tokenizer=ByteTokenizer(), field=field)
+        case "raster" | "ids" as kind:
+            channels = _fact(dataset, f"{field}.channels")
+            return Raster(size=size, patch=PATCH, field=field, channels=channels, is_ids=kind == "ids")
+        case _:
+            return None
+
+
+def _fact(dataset: Dataset, column: str) -> int:
+    """Return a fact that samples share, from the first samples that have it."""
+    return int(dataset.column(np.arange(min(BLOCK, dataset.num_samples)), column).max())
+
+
+def open_bench(dataset: Dataset, modalities: Sequence[Modality], *, batch: int, loading: Loading) -> Stream:
+    """Return a stream as a training would open it: random crops and clips, three quarters of the tokens masked."""
+    sizes = [modality.size for modality in modalities if isinstance(modality, Image | Clip | Raster)]
+    crop = (
+        RandomResizedCrop(size=sizes[0], scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip_probability=0.5)
+        if sizes
+        else None
+    )
+    return Stream(
+        [Component(dataset=dataset)],
+        modalities=modalities,
+        views=FreshViews(policy=crop, time=_time_policy(modalities)),
+        masking={modality.name: RandomPatches(ratio=0.75) for modality in modalities},
+        global_batch=batch,
+        seed=0,
+        loading=loading,
+    )
+
+
+def measure(stream: Stream, *, batches: int, step_seconds: float = 0.0) -> Throughput:
+    """Take batches of a stream, pausing after each as a training step would, and close it.
+
+    The first batch is not counted: it starts the workers and opens files.
+    """
+    with closing(stream):
+        first = next(stream)
+        cpu, started, waited = _cpu_seconds(), time.perf_counter(), 0.0
+        for _ in range(batches):
+            asked = time.perf_counter()
+            next(stream)
+            waited += time.perf_counter() - asked
+            time.sleep(step_seconds)
+        seconds = time.perf_counter() - started
+    # The time of workers counts when they have ended; that of the first batch is in there, and small.
+    return Throughput(
+        samples=batches * len(first),
+        seconds=seconds,
+        cpu_seconds=_cpu_seconds() - cpu,
+        waited_seconds=waited,
+    )
+
+
+def profile(dataset: Dataset, modalities: Sequence[Modality], *, batch: int, batches: int) -> dict[str, float]:
+    """Return how many seconds of processor time a sample takes, by stage; the profiler itself adds some per cent."""
+    stream = open_bench(dataset, modalities, batch=batch, loading=Here())
+    profiler = cProfile.Profile(time.process_time)
+    with closing(stream):
+        next(stream)
+        profiler.enable()
+        taken = sum(len(found) for found in islice(stream, batches))
+        profiler.disable()
+    return {stage: seconds / taken for stage, seconds in _by_stage(pstats.Stats(profiler)).items()}
+
+
+def _by_stage(stats: pstats.Stats) -> dict[str, float]:
+    cumulative = {
+        (path.rpartition("/")[2], name): numbers[3]
+        for (path, _, name), numbers in stats.stats.items()  # type: ignore[attr-defined]
+    }
+    stages = {stage: sum(cumulative.get(place, 0.0) for place in places) for stage, places in STAGES.items()}
+    total = cumulative["stream.py", "__next__"]
+    return stages | {"assemble": max(0.0, total - sum(stages.values()))}
+
+
+def _time_policy(modalities: Sequence[Modality]) -> TimePolicy | None:
+    if any(isinstance(modality, Clip) for modality in modalities):
+        return RandomClip(count=CLIP_FRAMES, stride=1)
+    return WholeSpan() if any(isinstance(modality, LogMel | Waveform) for modality in modalities) else None
+
+
+def _cpu_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -1,0 +1,80 @@
+"""`maskloom bench stream`: that it measures what it says, not how fast this machine is."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from maskloom import app
+from pipelines.bench import STAGES, measure, open_bench, profile, streamed_modalities
+from pipelines.loading import Here
+from pipelines.modalities import Clip, Image, LogMel, Points, Raster, Text, Waveform
+from shards.dataset import Dataset
+from shards.errors import MissingFieldError
+from tests.pipelines.many_kinds import write_many_kinds
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A dataset of fields of every kind."""
+    root = tmp_path_factory.mktemp("kinds")
+    write_many_kinds(root)
+    return Dataset.open(root)
+
+
+def test_every_kind_of_field_that_can_be_decoded_is_streamed(kinds: Dataset) -> None:
+    found = {type(modality) for modality in streamed_modalities(kinds, (), size=32)}
+    assert {Image, Clip, LogMel, Points, Raster, Text, Waveform} <= found
+
+
+@pytest.mark.parametrize(
+    "fields", [("image", "logmel", "points", "bands", "segmentation", "text"), ("video", "audio"), ("mp4",)]
+)
+def test_fields_of_every_kind_stream(kinds: Dataset, fields: tuple[str, ...]) -> None:
+    val = Dataset.open(f"{kinds.root}:val")
+    modalities = streamed_modalities(val, fields, size=32)
+    found = measure(open_bench(val, modalities, batch=4, loading=Here()), batches=1)
+    assert found.samples == 4
+
+
+def test_a_field_that_is_not_there_is_refused_with_the_nearest(kinds: Dataset) -> None:
+    with pytest.raises(MissingFieldError, match="Did you mean 'image'"):
+        streamed_modalities(kinds, ("imgae",), size=32)
+
+
+def test_stages_add_up_to_the_time_of_the_whole_batch(dataset: Dataset) -> None:
+    modalities = streamed_modalities(dataset, (), size=32)
+    started = time.process_time()
+    stages = profile(dataset, modalities, batch=16, batches=4)
+    spent = time.process_time() - started
+    assert set(stages) == {*STAGES, "assemble"}
+    assert min(stages.values()) >= 0
+    assert 0 < 64 * sum(stages.values()) <= spent
+    assert stages["decode and render"] > 0
+    assert stages["read and check"] > 0
+
+
+def test_waiting_is_what_the_pause_of_a_step_does_not_hide(dataset: Dataset) -> None:
+    modalities = streamed_modalities(dataset, (), size=32)
+    found = measure(open_bench(dataset, modalities, batch=8, loading=Here()), batches=3, step_seconds=0.05)
+    assert found.samples == 24
+    assert found.waited_seconds <= found.seconds - 0.15
+    assert found.cpu_seconds > 0
+
+
+def test_the_command_prints_every_way_and_every_stage(dataset: Dataset) -> None:
+    words = ["bench", "stream", str(dataset.root), "--size", "32", "--batch", "8", "--batches", "2", "--workers", "1"]
+    result = RUNNER.invoke(app, words, env={"COLUMNS": "120"})
+    assert result.exit_code == 0, result.output
+    for word in ("this process", "1 workers", "1 threads", *STAGES, "assemble"):
+        assert word in result.output
+    assert re.search(r"269 samples of .*: image \(Image\)", result.output)
+
+
+def test_the_command_says_what_is_wrong_with_a_folder_that_is_no_dataset(tmp_path: Path) -> None:
+    result = RUNNER.invoke(app, ["bench", "stream", str(tmp_path / "nothing")])
+    assert "maskloom ingest" in str(result.exception)
