@@ -8,7 +8,7 @@ from pipelines.masking.grids import box_of
 from pipelines.masking.plan import MaskContext, Masking, MaskPlan
 from pipelines.masking.ragged import Bools, filled, marked, padding_of
 from pipelines.masking.ranking import each_once
-from pipelines.masking.shares import floor_share, require_within
+from pipelines.masking.shares import ceil_share, floor_share, require_within
 from pipelines.modalities import Modality
 from shards.errors import SettingsError
 
@@ -47,8 +47,9 @@ class RandomTargets:
 class RunningCellTargets:
     """Predict only those hidden tokens of a clip that a running cell meets (Wang et al., arXiv:2303.16727, section 3.2).
 
-    In every cell of two by two patches floor(4 * kept) neighbouring places, counted row by row, are met, at least one; from
-    one time to the next they move on by one place. All cells of a sample run alike, from a random place.
+    In every cell of two by two patches ceil(4 * kept) places that follow each other, counted row by row, are met (the product
+    of the decimal number as written); from one time to the next they move on by one place. All cells of a sample run
+    alike, from a random place.
 
     Raises:
         SettingsError: The share is not above 0 and at most 1.
@@ -70,7 +71,7 @@ class RunningCellTargets:
         plan = self.masking.plan(context, modality=modality)
         start = np.floor(context.draws.uniforms(1, purpose=f"mask/{modality.name}/cell") * _CELL).astype(np.int64)
         turn = (times + 2 * (rows % 2) + columns % 2).reshape(-1)
-        is_met = (turn + start) % _CELL < max(1, floor_share(_CELL, self.kept))
+        is_met = (turn + start) % _CELL < ceil_share(_CELL, self.kept)
         return with_targets(plan, _real_targets(plan) & np.take_along_axis(is_met, plan.target.numpy(), axis=1))
 
 

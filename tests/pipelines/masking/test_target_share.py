@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.masking.plan import MaskContext, MaskPlan
 from pipelines.masking.random import RandomPatches
+from pipelines.masking.ranking import divided_plan
 from pipelines.masking.spans import Sentinels, SentinelSpans
 from pipelines.masking.target_share import RandomTargets, RunningCellTargets
 from pipelines.masking.tube import TubePatches
-from pipelines.modalities import Clip
+from pipelines.modalities import Clip, Modality
 from shards.errors import SettingsError
 from tests.pipelines.masking.samples import IMAGE, TEXT, World, full_world, hidden_in, told
 
@@ -35,6 +37,28 @@ def test_a_running_cell_meets_the_stated_share_of_every_cell_and_moves_on() -> N
     assert not (masks[:, 1:] & masks[:, :-1] & masks[:, 2:3]).all()
     over_time = masks[:, :4].sum(axis=1)
     assert over_time.max() == 2  # in four times each place is met twice
+
+
+@pytest.mark.parametrize(
+    ("kept", "unit"), [(0.5, [0, 0, 1, 1]), (0.25, [0, 0, 0, 1]), (0.3, [0, 0, 1, 1]), (1.0, [1] * 4)]
+)
+def test_the_cells_run_as_those_of_the_published_code(kept: float, unit: list[int]) -> None:
+    # There a queue of hidden, then kept places is turned by one place at every time, from any of four starts, and tiled.
+    turned = [[np.roll(unit, -start - time).reshape(2, 2) for time in range(8)] for start in range(4)]
+    theirs = {np.array([np.tile(cell, (7, 7)) for cell in cells], dtype=bool).tobytes() for cells in turned}
+    masking = RunningCellTargets(masking=EverythingButTheFirst(), kept=kept)
+    masks = hidden_in_padded(masking, CLIP)
+    masks[:, 0, 0, 0] = masks[:, 4, 0, 0]
+    assert {mask.tobytes() for mask in masks} == theirs
+
+
+class EverythingButTheFirst:
+    """Hides all tokens but one, so that what is left of the target is the pattern of the cells."""
+
+    def plan(self, context: MaskContext, *, modality: Modality) -> MaskPlan:
+        return divided_plan(
+            np.tile(np.arange(modality.num_tokens) > 0, (len(context.draws), 1)), num_real=context.num_real(modality)
+        )
 
 
 def hidden_in_padded(masking: RunningCellTargets, clip: Clip) -> np.ndarray:
