@@ -164,7 +164,7 @@ class Dataset:
             with suppress(CorruptShardError):  # reading the sample meets the error again, and reports it
                 _, block = self._blocks_with(fields).get(place) or self._open_block(place, fields)
                 work |= block.tar.fetches(block.spans(row))
-        return iter(work.values())
+        yield from work.values()
 
     def column(self, ids: Ids, name: str) -> npt.NDArray[Any]:
         """Return one indexed fact (`label`, `image.width`, ...) of many samples, without touching a tar.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = {}
+"""What samples without frames, or without facts, share; a plain dictionary, which can be pickled, that nobody writes to."""
 
 
 class Sample(NamedTuple):
@@ -24,8 +24,8 @@ class Sample(NamedTuple):
 
     key: str
     fields: Mapping[str, bytes]
-    facts: Mapping[str, Any] = _NOTHING
-    frames: Mapping[str, tuple[bytes, ...]] = _NOTHING
+    facts: Mapping[str, Any] = NOTHING
+    frames: Mapping[str, tuple[bytes, ...]] = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

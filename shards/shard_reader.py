@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -10,13 +11,16 @@ import xxhash
 from shards.errors import CorruptShardError, Damage
 from shards.index import ArrowTable
 from shards.index_block import Facts, IndexBlock, Layout
-from shards.sample import Sample
+from shards.sample import NOTHING, Sample
 from shards.schema import BLOCK, LABEL, Fields, fact_columns, kind_spec
 from shards.store import StoredFile
 from shards.tar import HEADER_BYTES, header_flaw
 
 Row = tuple[IndexBlock, int]
 """A block and a row of it: all that is needed to read a sample."""
+
+Member = tuple[str, str, int, int, int]
+"""Key, field, and offset, size and digest of the payload, or of the span of a sequence."""
 
 _ADVICE = "Run `maskloom verify`, then take the shard from a sound copy, or ingest into a new folder."
 
@@ -76,22 +80,16 @@ class ShardReader:
     def _read(self, block: IndexBlock, number: int) -> Sample:
         key = block.keys[number]
         payloads: dict[str, bytes] = {}
-        frames: dict[str, tuple[bytes, ...]] = {}
+        frames: Mapping[str, tuple[bytes, ...]] = NOTHING
         for field, is_sequence, offsets, sizes, digests in block.members:
-            size = sizes[number]
-            if size < 0:
+            member = key, field, offsets[number], sizes[number], digests[number]
+            if member[3] < 0:
                 continue
-            data = self._span(block.tar, key, field, offsets[number], size)
             if is_sequence:
                 starts, lengths = (block.column(f"{field}.{part}")[number] for part in ("starts", "sizes"))
-                frames[field] = self._frames(key, field, data, starts, lengths)
-                found = _digest_of_all(frames[field])
+                frames = {**frames, field: self._frames(block.tar, member, starts, lengths)}
             else:
-                self._require_header(key, field, data, size)
-                payloads[field] = payload = data[HEADER_BYTES:]
-                found = xxhash.xxh3_64_intdigest(payload)
-            if found != digests[number]:
-                raise self._damaged(Damage.PAYLOAD, key, field, "is not what was stored")
+                payloads[field] = self._payload(block.tar, member)
         return Sample(key, payloads, Facts(block, number), frames)
 
     def facts(self, block: int, name: str) -> list[Any]:
@@ -102,35 +100,54 @@ class ShardReader:
         """
         return self.block(block, ()).column(name)
 
-    def _span(self, tar: StoredFile, key: str, field: str, offset: int, size: int) -> bytes:
-        """Return a payload, or the span of a sequence, with the header before it."""
-        end = offset + size
-        if offset < HEADER_BYTES or end > tar.size:
-            raise self._damaged(
-                Damage.TRUNCATED, key, field, f"should stand in bytes {offset}..{end}, the file has {tar.size}"
-            )
-        data = tar.pread(size + HEADER_BYTES, offset - HEADER_BYTES)
-        if len(data) != size + HEADER_BYTES:
-            raise self._damaged(Damage.TRUNCATED, key, field, f"ends after {len(data)} of {size + HEADER_BYTES} bytes")
-        return data
+    def _payload(self, tar: StoredFile, member: Member) -> bytes:
+        key, _, offset, size, digest = member
+        self._require_inside(tar, member)
+        # Read apart from its header, a payload need not be copied.
+        header, payload = tar.pread(HEADER_BYTES, offset - HEADER_BYTES), tar.pread(size, offset)
+        if header_flaw(header, key, size) is not None or xxhash.xxh3_64_intdigest(payload) != digest:
+            self._require_whole(member, header + payload)
+            self._require_header(member, header, size)
+            raise self._damaged(Damage.PAYLOAD, member, "is not what was stored")
+        return payload
 
     def _frames(
-        self, key: str, field: str, data: bytes, starts: list[int] | None, lengths: list[int] | None
+        self, tar: StoredFile, member: Member, starts: list[int] | None, lengths: list[int] | None
     ) -> tuple[bytes, ...]:
-        """Cut a span, which begins with the header of its first member, into its payloads."""
+        """Cut a span, which is read with the header of its first member, into its payloads."""
+        _, _, offset, size, digest = member
         if not starts or not lengths or len(starts) != len(lengths) or min(*starts, *lengths) < 0:
-            raise self._damaged(Damage.PAYLOAD, key, field, f"has frames at {starts} of sizes {lengths} in the index")
+            raise self._damaged(Damage.PAYLOAD, member, f"has frames at {starts} of sizes {lengths} in the index")
+        self._require_inside(tar, member)
+        data = tar.pread(size + HEADER_BYTES, offset - HEADER_BYTES)
+        self._require_whole(member, data)
         for start, length in zip(starts, lengths, strict=True):
-            self._require_header(key, field, data[start : start + HEADER_BYTES], length)
+            self._require_header(member, data[start : start + HEADER_BYTES], length)
         begins = (start + HEADER_BYTES for start in starts)
-        return tuple(data[begin : begin + length] for begin, length in zip(begins, lengths, strict=True))
+        frames = tuple(data[begin : begin + length] for begin, length in zip(begins, lengths, strict=True))
+        if _digest_of_all(frames) != digest:
+            raise self._damaged(Damage.PAYLOAD, member, "is not what was stored")
+        return frames
 
-    def _require_header(self, key: str, field: str, data: bytes, size: int) -> None:
-        flaw = header_flaw(data, key, size)
+    def _require_inside(self, tar: StoredFile, member: Member) -> None:
+        """Raise CorruptShardError unless the tar reaches as far as a member, before memory is taken for it."""
+        _, _, offset, size, _ = member
+        if offset < HEADER_BYTES or offset + size > tar.size:
+            place = f"bytes {offset}..{offset + size}"
+            raise self._damaged(Damage.TRUNCATED, member, f"should stand in {place}, the file has {tar.size}")
+
+    def _require_whole(self, member: Member, data: bytes) -> None:
+        wanted = member[3] + HEADER_BYTES
+        if len(data) != wanted:
+            raise self._damaged(Damage.TRUNCATED, member, f"ends after {len(data)} of {wanted} bytes")
+
+    def _require_header(self, member: Member, header: bytes, size: int) -> None:
+        flaw = header_flaw(header, member[0], size)
         if flaw is not None:
-            raise self._damaged(Damage.HEADER, key, field, f"stands behind a damaged tar header: {flaw}")
+            raise self._damaged(Damage.HEADER, member, f"stands behind a damaged tar header: {flaw}")
 
-    def _damaged(self, kind: Damage, key: str, field: str, what: str) -> CorruptShardError:
+    def _damaged(self, kind: Damage, member: Member, what: str) -> CorruptShardError:
+        key, field, *_ = member
         return CorruptShardError(
             f"{self.name}: field '{field}' of sample '{key}' {what}. The file was damaged or replaced. {_ADVICE}",
             kind=kind,
