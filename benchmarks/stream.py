@@ -122,13 +122,14 @@ def cold_arms(readers: Sequence[Reader], middle: int) -> list[Arm]:
 
 
 def cold_seconds(turn: int, *, reader: Reader, mode: str, batch: int) -> float:
-    """Fork a process in which everything is imported but nothing is open, and return its CPU-seconds for one batch."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as process:
+    """Read one batch in a process in which everything is imported but nothing is open; return its CPU-seconds."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as process:
         return process.submit(one_batch, reader, mode, batch).result()
 
 
 def one_batch(reader: Reader, mode: str, batch: int) -> float:
     """Open a dataset, read one batch, and return the CPU-seconds: on an idle machine, the time it takes if nobody waits."""
+    torch.set_num_threads(1)
     read = reader.resumed(COLLATES[mode], batch) if batch else lambda: next(iter(reader.batches(COLLATES[mode], 0)))
     started = time.process_time()
     read()
@@ -166,8 +167,11 @@ def main() -> None:
         small = write_small_pictures(Path(temporary) / "small", raw)
         console.print(f"{len(small)} pictures, {mean_kilobytes(small):.1f} kB on average.", highlight=False)
         readers = written_readers(Path(temporary) / "data", Path(temporary) / "small", console)
-        # First of all, because the processes are forked from this one while nothing is open in it.
-        cold = cold_arms(readers, len(small) // BATCH // 2)
+        # First of all, because readers travel to the processes, and cannot once something is open.
+        multiprocessing.set_forkserver_preload(
+            [__spec__.name, *(name for reader in readers for name in reader.modules)]
+        )
+        cold = cold_arms([reader for reader in readers if reader.name != "maskloom kept"], len(small) // BATCH // 2)
         costs = {"cold": alternate(cold, rounds=arguments.cold_rounds, warm_up=0, console=console)}
         for mode in COLLATES:
             arms = epoch_arms(readers, small, mode)

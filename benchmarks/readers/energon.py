@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
@@ -60,13 +61,13 @@ class Energon:
 
 
 def open_loader(folder: Path, collate: Collate, *, rank: int = 0, world_size: int = 1, workers: int = 0) -> Any:  # noqa: ANN401
-    """Open a loader with state, whose epoch is one pass through the dataset."""
+    """Open a loader with state, whose epochs are as many whole batches as one pass through the dataset has."""
     from megatron.energon import Cooker, DefaultTaskEncoder, WorkerConfig, get_savable_loader, get_train_dataset
     from megatron.energon.task_encoder.base import stateless
 
     class Encoder(DefaultTaskEncoder[Any, Any, Any, Any]):
         decoder = None
-        cookers = [Cooker(_cook)]  # noqa: RUF012 - as Energon wants it
+        cookers = [Cooker(stateless(_cook))]  # noqa: RUF012 - as Energon wants it
 
         @stateless
         def batch(self, samples: Sequence[Any]) -> Any:  # noqa: ANN401
@@ -79,10 +80,15 @@ def open_loader(folder: Path, collate: Collate, *, rank: int = 0, world_size: in
         batch_size=BATCH,
         shuffle_buffer_size=SHUFFLE_BUFFER,
         max_samples_per_sequence=100,
+        virtual_epoch_length=_num_samples(folder) // (BATCH * world_size),
         task_encoder=Encoder(),
-        repeat=False,
     )
     return get_savable_loader(dataset, watchdog_timeout_seconds=None)
+
+
+def _num_samples(folder: Path) -> int:
+    info = json.loads((folder / ".nv-meta" / ".info.json").read_bytes())
+    return sum(info["shard_counts"].values())
 
 
 def _cook(sample: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ class Grain:
     """Records in an ArrayRecord file, its global shuffle, its iterator with state; no reading threads."""
 
     name = "grain"
-    modules = ("grain", "array_record")
+    modules = ("grain", "grain.sources", "array_record.python.array_record_module")
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -48,7 +48,8 @@ class Mosaic:
 
         def read() -> object:
             loader = self._loader(collate)
-            loader.load_state_dict(self._dataset.state_dict(batch * BATCH, True))
+            # Before the first epoch the dataset counts from -1, and a state of that epoch would not be looked at.
+            loader.load_state_dict(self._dataset.state_dict(batch * BATCH, True) | {"epoch": 0})
             return next(iter(loader))
 
         return read
