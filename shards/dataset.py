@@ -279,7 +279,7 @@ class Dataset:
             for blocks in self._blocks.values():
                 for place in places:
                     blocks.pop(place, None)
-            del self._readers[shard]
+            self._readers.pop(shard, None)
 
     def _require_field(self, field: str) -> None:
         held = self.manifest.fields
