@@ -27,17 +27,17 @@ def allotted(budget: int, *, log_weights: Floats, capacities: Int64s) -> Int64s:
 def _capped_shares(budget: int, *, log_weights: Floats, capacities: Int64s) -> Floats:
     """Return shares of `budget` in proportion to the weights, none above its capacity, [batch, modalities]."""
     shares = np.zeros(log_weights.shape)
-    is_open = capacities > 0
-    left = np.full(len(log_weights), float(budget))
-    while True:
-        wanted = left[:, None] * _normalised(np.where(is_open, log_weights, -np.inf))
-        is_full = is_open & (wanted >= capacities)
-        if not is_full.any():
-            return shares + wanted
-        granted = np.where(is_full, capacities, 0)
-        shares += granted
-        left -= granted.sum(axis=1)
-        is_open &= ~is_full
+    rows = np.arange(len(log_weights))
+    is_full = np.zeros(log_weights.shape, dtype=np.bool_)
+    while rows.size:
+        granted = np.where(is_full[rows], capacities[rows], 0)
+        is_open = ~is_full[rows] & (capacities[rows] > 0)
+        weights = _normalised(np.where(is_open, log_weights[rows], -np.inf))
+        shares[rows] = granted + (budget - granted.sum(axis=1))[:, None] * weights
+        overflows = is_open & (shares[rows] >= capacities[rows])
+        is_full[rows] |= overflows
+        rows = rows[overflows.any(axis=1)]
+    return shares
 
 
 def _normalised(log_weights: Floats) -> Floats:

@@ -113,8 +113,10 @@ class Shares:
                     f"The shares '{self.name}' have an alpha for '{name}', but the modalities are "
                     f"{', '.join(names)}.{did_you_mean(name, names)}"
                 )
-        alphas = [given.get(name, Alpha(name=name)) for name in names]
-        return [alpha.inputs for alpha in alphas] + [alpha.targets for alpha in alphas]
+        alphas = [given.get(name) for name in names]
+        return [alpha.inputs if alpha else 0.0 for alpha in alphas] + [
+            alpha.targets if alpha else 0.0 for alpha in alphas
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
