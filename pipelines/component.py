@@ -69,10 +69,7 @@ class ComponentReader:
         return tuple(dict.fromkeys(renderer.field for renderer in self.renderers.values()))
 
     def look_at(self, ids: Ids, epochs: Int64s) -> Iterator[Example | CorruptShardError]:
-        """Read samples and choose how each is example at; yield what is wrong with those that are damaged."""
-        if not self.renderers:
-            yield from self._look_blindly(ids, epochs)
-            return
+        """Read samples and choose how each is looked at; yield what is wrong with those that are damaged."""
         for sample, epoch in zip(self.component.dataset.read_each(ids, self._fields), epochs.tolist(), strict=True):
             if isinstance(sample, CorruptShardError):
                 yield sample
@@ -82,13 +79,12 @@ class ComponentReader:
             except CorruptShardError as error:
                 yield error
 
-    def _look_blindly(self, ids: Ids, epochs: Int64s) -> Iterator[Example]:
-        """Choose the numbers of views alone, where stored targets are all that is read."""
-        for key, epoch in zip(self.component.dataset.keys(ids), epochs.tolist(), strict=True):
-            numbers = (
-                source.number(key, epoch=epoch, seed=self.seed, look=look) for look, source in enumerate(self.looks)
-            )
-            yield Example(key=key, sample=None, numbers=tuple(numbers), views=())
+    def view_numbers(self, keys: Sequence[str], epochs: Int64s) -> Int64s:
+        """Return the number of the view of every look, [samples, looks], where nothing has to be decoded."""
+        columns = [
+            source.numbers(keys, epochs=epochs, seed=self.seed, look=look) for look, source in enumerate(self.looks)
+        ]
+        return np.stack(columns, axis=1)
 
     def _look(self, sample: Sample, epoch: int) -> Example:
         extents = {
@@ -107,7 +103,7 @@ class ComponentReader:
             number, view = source.choose(sample.key, epoch=epoch, seed=self.seed, extent=extent, look=look)
             numbers.append(number)
             views.append((extent, view))
-        return Example(key=sample.key, sample=sample, numbers=tuple(numbers), views=tuple(views))
+        return Example(sample=sample, numbers=tuple(numbers), views=tuple(views))
 
     def render(self, example: Example) -> dict[str, Row]:
         """Render the modalities that a sample has, by name.
@@ -117,8 +113,6 @@ class ComponentReader:
             SettingsError: A field does not fit its modality.
         """
         sample = example.sample
-        if sample is None:
-            return {}
         return {
             modality.name: self._rendered(sample, modality.name, *example.views[modality.look])
             for modality in self.modalities
@@ -134,8 +128,6 @@ class ComponentReader:
             CorruptShardError: A picture is no JPEG; names dataset and key.
         """
         sample = example.sample
-        if sample is None:
-            return {}
         return {
             modality.name: self._encoded(sample, modality, *example.views[modality.look])
             for modality in self.modalities

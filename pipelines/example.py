@@ -11,13 +11,11 @@ class Example:
     """A sample and how it is looked at.
 
     Args:
-        key: Its key.
-        sample: What was read of it; None where nothing has to be decoded.
+        sample: What was read of it.
         numbers: For every look, the number of its view.
-        views: For every look, the view, and the extent that it was chosen for; empty where nothing has to be decoded.
+        views: For every look, the view, and the extent that it was chosen for.
     """
 
-    key: str
-    sample: Sample | None
+    sample: Sample
     numbers: tuple[int, ...]
     views: tuple[tuple[Extent, View], ...]

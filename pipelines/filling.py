@@ -1,11 +1,10 @@
 """Filling: a batch that is being made. Rows are filled in, and those of damaged samples filled again with others."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from pipelines.component import ComponentReader
 from pipelines.damage import DamagedSample
@@ -38,6 +37,7 @@ class Filling:
         self.inputs, self.lengths, self.stored = reader.allocate(len(visits))
         self.encoded: dict[str, list[EncodedPicture | None]] = {name: [None] * len(visits) for name in reader.encoded}
         self.damage: list[DamagedSample] = []
+        self._numbers = np.zeros((len(visits), len(reader.looks)), np.int64)
         self._wanted = visits.ids
         self._reader = reader
         self._step = step
@@ -64,38 +64,58 @@ class Filling:
                 yield from self._attempt_component(reader, mine)
 
     def _attempt_component(self, reader: ComponentReader, rows: Int64s) -> Iterator[Failure]:
+        if not reader.renderers:
+            yield from _together_or_alone(rows, lambda some: self._fill_without_decoding(reader, some))
+            return
         # All views are chosen before the first picture is decoded: between two pictures the same code would run from
         # cold caches, and take five times as long.
-        examples: list[tuple[int, Example]] = []
+        examples: dict[int, Example] = {}
         found = reader.look_at(self.visits.ids[rows], self.visits.epochs[rows])
-        for row, sample in zip(rows.tolist(), found, strict=True):
-            if isinstance(sample, CorruptShardError):
-                yield row, sample
+        for row, example in zip(rows.tolist(), found, strict=True):
+            if isinstance(example, CorruptShardError):
+                yield row, example
             else:
-                examples.append((row, sample))
-        if self.stored:
-            failed = dict(self._read_stored(reader, examples))
+                examples[row] = example
+                self._numbers[row] = example.numbers
+        if examples:
+            failed = dict(_together_or_alone(_rows(examples), lambda some: self._read_beside(reader, some)))
             yield from failed.items()
-            examples = [(row, sample) for row, sample in examples if row not in failed]
-        for row, sample in examples:
-            try:
-                self._fill_row(row, sample, reader)
-            except CorruptShardError as error:
-                yield row, error
-        done = np.array([row for row, _ in examples], np.int64)
-        if self._reader.has_labels and done.size:
-            self.labels[done] = reader.labels(self.visits.ids[done])
+            for row, example in examples.items():
+                if row not in failed:
+                    try:
+                        self._fill_row(row, example, reader)
+                    except CorruptShardError as error:
+                        yield row, error
 
-    def _fill_row(self, row: int, sample: Example, reader: ComponentReader) -> None:
-        rendered = reader.render(sample)
-        self.keys[row] = sample.key
+    def _fill_without_decoding(self, reader: ComponentReader, rows: Int64s) -> None:
+        """Fill rows of a dataset that holds nothing to decode, all together."""
+        keys = reader.component.dataset.keys(self.visits.ids[rows])
+        self._numbers[rows] = reader.view_numbers(keys, self.visits.epochs[rows])
+        self._read_beside(reader, rows)
+        for name, values in self.inputs.items():
+            values.numpy()[rows] = self._reader.blank_rows[name].numpy()
+        for row, key in zip(rows.tolist(), keys, strict=True):
+            self.keys[row] = key
+
+    def _read_beside(self, reader: ComponentReader, rows: Int64s) -> None:
+        """Read what is not decoded: labels, and the stored targets of the views that were chosen."""
+        ids = self.visits.ids[rows]
+        if self._reader.has_labels:
+            self.labels[rows] = reader.labels(ids)
+        for name, stored in self.stored.items():
+            numbers = self._numbers[rows, self._reader.look_of_stored[name]]
+            stored.numpy()[rows] = reader.component.stored[name].read(ids, numbers)
+
+    def _fill_row(self, row: int, example: Example, reader: ComponentReader) -> None:
+        rendered = reader.render(example)
+        self.keys[row] = example.sample.key
         for name, rows in self.inputs.items():
             values, length = rendered.get(name) or (self._reader.blank_rows[name][0], 0)
             # torch would share out so small a copy among threads, which costs more than the copy.
             rows[row].numpy()[...] = values.numpy()
             self._note_length(name, row, length)
         if self.encoded:
-            pictures = reader.encode(sample)
+            pictures = reader.encode(example)
             for name, found in self.encoded.items():
                 found[row] = pictures.get(name)
                 self._note_length(name, row, self._reader.num_tokens[name] if name in pictures else 0)
@@ -103,24 +123,6 @@ class Filling:
     def _note_length(self, name: str, row: int, length: int) -> None:
         if name in self.lengths:
             self.lengths[name][row] = length
-
-    def _read_stored(self, reader: ComponentReader, examples: Sequence[tuple[int, Example]]) -> Iterator[Failure]:
-        """Read the stored targets of rows together, or one by one if something is damaged."""
-        try:
-            self._read_stored_rows(reader, examples)
-        except CorruptShardError:
-            for one in examples:
-                try:
-                    self._read_stored_rows(reader, [one])
-                except CorruptShardError as error:
-                    yield one[0], error
-
-    def _read_stored_rows(self, reader: ComponentReader, examples: Sequence[tuple[int, Example]]) -> None:
-        rows = np.array([row for row, _ in examples], np.int64)
-        for name, stored in self.stored.items():
-            look = self._reader.look_of_stored[name]
-            numbers = np.array([sample.numbers[look] for _, sample in examples], np.int64)
-            _put(stored, rows, reader.component.stored[name].read(self.visits.ids[rows], numbers))
 
     def _replace(self, row: int, error: CorruptShardError, *, attempt: int) -> None:
         """Put another sample into a row, and note why, or raise `error`."""
@@ -146,6 +148,17 @@ class Filling:
         )
 
 
-def _put(stored: Tensor, rows: Int64s, values: np.ndarray) -> None:
-    """Copy values into rows of a tensor."""
-    stored.numpy()[rows] = values
+def _together_or_alone(rows: Int64s, fill: Callable[[Int64s], None]) -> Iterator[Failure]:
+    """Fill rows together, or one by one if something is damaged, and yield those that cannot be filled."""
+    try:
+        fill(rows)
+    except CorruptShardError:
+        for row in rows.tolist():
+            try:
+                fill(np.array([row]))
+            except CorruptShardError as error:
+                yield row, error
+
+
+def _rows(examples: Iterable[int]) -> Int64s:
+    return np.array(list(examples), np.int64)

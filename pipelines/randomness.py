@@ -51,11 +51,9 @@ class Draws:
     @classmethod
     def of(cls, keys: Sequence[str], *, epochs: Iterable[int], seed: int) -> "Draws":
         """Return the draws of the samples `keys`, each in its own one of `epochs`."""
-        starts = _EpochStarts(seed)
-        tickets = (
-            xxhash.xxh3_64_intdigest(key.encode(), starts[epoch]) for key, epoch in zip(keys, epochs, strict=True)
-        )
-        return cls(tickets=np.fromiter(tickets, np.uint64, len(keys)))
+        starts, digest = _EpochStarts(seed), xxhash.xxh3_64_intdigest
+        tickets = [digest(key.encode(), starts[epoch]) for key, epoch in zip(keys, epochs, strict=True)]
+        return cls(tickets=np.array(tickets, np.uint64))
 
     def __len__(self) -> int:
         return len(self.tickets)

@@ -132,18 +132,12 @@ class BatchReader:
         filled = Filling(self, visits, step=step).fill()
         tokens = [modality for modality in self.modalities if isinstance(modality, Tokens)]
         inputs = filled.inputs | {modality.name: _as_ids(filled.stored[modality.stored]) for modality in tokens}
-        context = MaskContext(
-            draws=Draws.of(filled.keys, epochs=visits.epochs.tolist(), seed=self.seed),
-            inputs=inputs,
-            stored=filled.stored,
-            lengths=filled.lengths,
-        )
         return Batch(
             keys=tuple(filled.keys),
             visits=filled.visits,
             inputs=inputs,
             lengths=filled.lengths,
-            plans=self._plans(context),
+            plans=self._plans(filled, inputs),
             stored=filled.stored,
             labels=torch.from_numpy(filled.labels) if self.has_labels else None,
             damage=tuple(filled.damage),
@@ -155,7 +149,15 @@ class BatchReader:
             },
         )
 
-    def _plans(self, context: MaskContext) -> dict[str, MaskPlan]:
+    def _plans(self, filled: Filling, inputs: Mapping[str, Tensor]) -> dict[str, MaskPlan]:
+        if not self.masking:
+            return {}
+        context = MaskContext(
+            draws=Draws.of(filled.keys, epochs=filled.visits.epochs.tolist(), seed=self.seed),
+            inputs=inputs,
+            stored=filled.stored,
+            lengths=filled.lengths,
+        )
         if not isinstance(self.masking, Mapping):
             return self.masking.plan_jointly(context, modalities=self.modalities)
         masked = [modality for modality in self.modalities if modality.name in self.masking]

@@ -1,9 +1,12 @@
 """Which view of a sample an epoch looks at: a fresh one, or one of the named views of stored targets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
+from pipelines.permutation import Int64s
 from pipelines.randomness import hash_key
 from pipelines.views.naming import TIME_POLICIES, VIEW_POLICIES, policy_from_json, policy_to_json, require_names
 from pipelines.views.view import Extent, TimePolicy, View, ViewPolicy, ticket_of
@@ -24,8 +27,8 @@ class ViewSource(Protocol):
         """How many frames every view of a sample with frames shows; 0 for views without frames."""
         ...
 
-    def number(self, key: str, *, epoch: int, seed: int, look: int = 0) -> int:
-        """Return the number of the view that `choose` returns, where the view itself is not needed."""
+    def numbers(self, keys: Sequence[str], *, epochs: Int64s, seed: int, look: int = 0) -> Int64s:
+        """Return the numbers of the views that `choose` returns for some samples, where the views are not needed."""
         ...
 
     def choose(self, key: str, *, epoch: int, seed: int, extent: Extent, look: int = 0) -> tuple[int, View]:
@@ -65,9 +68,9 @@ class FreshViews:
         """See ViewSource."""
         return _num_frames_of(self.time)
 
-    def number(self, key: str, *, epoch: int, seed: int, look: int = 0) -> int:
-        """Return the epoch; see ViewSource."""
-        return epoch
+    def numbers(self, keys: Sequence[str], *, epochs: Int64s, seed: int, look: int = 0) -> Int64s:
+        """Return the epochs; see ViewSource."""
+        return epochs
 
     def choose(self, key: str, *, epoch: int, seed: int, extent: Extent, look: int = 0) -> tuple[int, View]:
         """Return the number of the view and the view; see ViewSource."""
@@ -118,17 +121,20 @@ class ViewSet:
             raise IndexError(f"View {k} of sample '{key}' was asked for; the set has views 0..{self.count - 1}.")
         return _view_of(self.policy, self.time, key, k, extent=extent, seed=self.seed)
 
-    def number(self, key: str, *, epoch: int, seed: int, look: int = 0) -> int:
-        """Return the number of a view of the set; see ViewSource.
+    def numbers(self, keys: Sequence[str], *, epochs: Int64s, seed: int, look: int = 0) -> Int64s:
+        """Return the numbers of views of the set; see ViewSource.
 
         That of look 0 is drawn by `(seed, epoch, key)`, those of further looks follow it in turn: all are different
         as long as there are as many views, and each alone is any view with equal probability.
         """
-        return (hash_key(seed, epoch, "choose view", key) + look) % self.count if self.count > 1 else 0
+        if self.count == 1:
+            return np.zeros(len(keys), np.int64)
+        drawn = (hash_key(seed, epoch, "choose view", key) for key, epoch in zip(keys, epochs.tolist(), strict=True))
+        return np.array([(number + look) % self.count for number in drawn], np.int64)
 
     def choose(self, key: str, *, epoch: int, seed: int, extent: Extent, look: int = 0) -> tuple[int, View]:
         """Return a view of the set and its number; see ViewSource."""
-        k = self.number(key, epoch=epoch, seed=seed, look=look)
+        k = int(self.numbers([key], epochs=np.array([epoch]), seed=seed, look=look)[0])
         return k, self.view(key, k, extent=extent)
 
     def to_json(self) -> dict[str, Any]:
