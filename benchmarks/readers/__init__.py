@@ -21,6 +21,8 @@ from benchmarks.readers.mosaicml import Mosaic
 from benchmarks.readers.reader import Reader
 from benchmarks.readers.webdataset import Webdataset
 
+__all__ = ["PACKAGES", "READERS", "Kind", "Maskloom", "is_installed", "written_readers"]
+
 Kind = type[Maskloom | MaskloomKept | Webdataset | Mosaic | Litdata | Energon | Grain]
 
 READERS: Sequence[Kind] = (Maskloom, MaskloomKept, Webdataset, Mosaic, Litdata, Energon, Grain)

@@ -18,7 +18,7 @@ from ingest.shard_task import write_shard
 from ingest.sources.folder import FolderSource
 from pipelines.modalities import Image
 from pipelines.state import StreamState
-from pipelines.stream import Component, Stream
+from pipelines.stream import Component, Share, Stream
 from pipelines.views import FreshViews
 from pipelines.visits import Position
 from shards.dataset import Dataset
@@ -31,12 +31,13 @@ class Maskloom:
     name = "maskloom"
     modules = ("shards",)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, shard_size: int = SHARD_SIZE) -> None:
         self._folder = folder
+        self._shard_size = shard_size
 
     def write(self, pictures: Path) -> None:
         """Write the pictures once, unchanged."""
-        source, settings = FolderSource(pictures, folder_labels=False), IngestSettings(shard_size=SHARD_SIZE)
+        source, settings = FolderSource(pictures, folder_labels=False), IngestSettings(shard_size=self._shard_size)
         plan = make_plan(source.scan(), settings)
         self._folder.mkdir()
         commit_plan(self._folder, plan)
@@ -78,8 +79,8 @@ class MaskloomKept(Maskloom):
         return self._dataset
 
 
-def make_stream(dataset: Dataset, *, global_batch: int = BATCH) -> Stream:
-    """Open a stream of pictures as a trainer does."""
+def make_stream(dataset: Dataset, *, global_batch: int = BATCH, ranks: int = 1) -> Stream:
+    """Open a stream of pictures as the first of so many trainers does."""
     return Stream(
         [Component(dataset=dataset)],
         modalities=[Image(size=SIDE, patch=16)],
@@ -87,6 +88,7 @@ def make_stream(dataset: Dataset, *, global_batch: int = BATCH) -> Stream:
         masking={},
         global_batch=global_batch,
         seed=0,
+        share=Share(rank=0, world_size=ranks),
     )
 
 
