@@ -8,11 +8,11 @@ from torch.utils.data import get_worker_info
 
 def allocate(like: Shaped[Tensor, "1 ..."], rows: int) -> Shaped[Tensor, "{rows} ..."]:
     """Return uninitialised memory for `rows` rows in shape, dtype and memory layout of the one row `like`."""
-    is_channels_last = like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last)
-    first = like.permute(0, 2, 3, 1) if is_channels_last else like
-    flat = _memory(rows * first.numel(), like.dtype)
-    whole = flat.view(rows, *first.shape[1:])
-    return whole.permute(0, 3, 1, 2) if is_channels_last else whole
+    axes = sorted(range(1, like.dim()), key=like.stride, reverse=True)
+    flat = _memory(rows * like.numel(), like.dtype)
+    return flat.view(rows, *(like.shape[axis] for axis in axes)).permute(
+        0, *(1 + axes.index(a) for a in range(1, like.dim()))
+    )
 
 
 def _memory(values: int, dtype: torch.dtype) -> Shaped[Tensor, " values"]:

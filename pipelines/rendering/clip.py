@@ -14,8 +14,8 @@ from pipelines.modalities import Clip
 from pipelines.rendering.boxes import fact, mapped, recorded_size, require_fitting, require_recorded
 from pipelines.rendering.renderer import Facts, Payload
 from pipelines.transforms.errors import DecodeError
-from pipelines.transforms.frames import read_clip
-from pipelines.transforms.image import decode_image, render
+from pipelines.transforms.frames import decode_frames, read_clip
+from pipelines.transforms.image import render
 from pipelines.views import Extent, View
 from shards.errors import SettingsError
 
@@ -90,7 +90,7 @@ def _decoded(data: Payload, numbers: Sequence[int]) -> Pictures:
         return dict(zip(wanted, read_clip(data, wanted), strict=True))
     if wanted[-1] >= len(data):
         raise DecodeError(f"Frame {wanted[-1]} was asked for; {len(data)} frames are stored.")
-    return {number: decode_image(data[number]) for number in wanted}
+    return dict(zip(wanted, decode_frames([data[number] for number in wanted]), strict=True))
 
 
 def _numbers(frames: Sequence[int], times: Sequence[float], *, onto: Sequence[float]) -> list[int]:

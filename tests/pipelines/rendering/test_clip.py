@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pipelines.modalities import Clip
-from pipelines.rendering import clip as clip_module
 from pipelines.rendering.clip import ClipRenderer
+from pipelines.transforms import frames as frames_module
 from pipelines.transforms.errors import DecodeError
 from pipelines.transforms.image import decode_image, render
 from pipelines.views import CentreClip, Extent, FreshViews, RandomClip, RandomResizedCrop, View
@@ -49,7 +49,7 @@ def test_only_the_frames_of_the_view_are_decoded_each_once(monkeypatch: pytest.M
         decoded.append(data)
         return decode_image(data)
 
-    monkeypatch.setattr(clip_module, "decode_image", spy)
+    monkeypatch.setattr(frames_module, "decode_image", spy)
     rendered(CLIP, FRAMES, VIEW)
     assert decoded == [FRAMES.data[1], FRAMES.data[4], FRAMES.data[7]]
 
