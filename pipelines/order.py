@@ -48,8 +48,8 @@ class Shuffle:
         SettingsError: There would be no lane, or nothing in a group.
     """
 
-    lanes: int = 128
-    group_blocks: int = 32
+    lanes: int = 256
+    group_blocks: int = 16
 
     def __post_init__(self) -> None:
         if self.lanes < 1 or self.group_blocks < 1:
@@ -136,10 +136,14 @@ class SampleOrder:
     def _dealt(self, epoch: int, places: Int64s) -> Int64s:
         positions, lanes = np.divmod(places, self.num_lanes)
         group = self.shuffle.group_blocks * BLOCK
-        groups, within = np.divmod(positions, group)
-        sizes = np.minimum(group, self._blocks_per_lane * BLOCK - groups * group)
-        shuffled = permute(within, size=sizes, key=self._group_keys(epoch, lanes, groups))
-        ranks = (groups * self.shuffle.group_blocks + shuffled // BLOCK) * self.num_lanes + lanes
+        # Lanes begin with groups of different sizes, so that they do not all come to new blocks at the same time.
+        is_long = self._blocks_per_lane > self.shuffle.group_blocks
+        ahead = lanes * self.shuffle.group_blocks // self.num_lanes * BLOCK * is_long
+        groups = (positions + ahead) // group
+        starts = np.maximum(0, groups * group - ahead)
+        sizes = np.minimum((groups + 1) * group - ahead, self._blocks_per_lane * BLOCK) - starts
+        shuffled = permute(positions - starts, size=sizes, key=self._group_keys(epoch, lanes, groups))
+        ranks = (starts + shuffled) // BLOCK * self.num_lanes + lanes
         return self._blocks(epoch, ranks) * BLOCK + shuffled % BLOCK
 
     def _left_over(self, epoch: int, places: Int64s) -> Int64s:

@@ -87,10 +87,24 @@ def test_batches_of_a_dataset_sorted_by_label_are_nearly_as_mixed_as_random_ones
 def test_a_lane_leaves_its_blocks_for_good_when_it_has_passed_through_a_group() -> None:
     shuffle = Shuffle(lanes=8, group_blocks=4)
     order = SampleOrder(num_samples=8 * 12 * BLOCK, seed=1, shuffle=shuffle)
-    lane = order.ids(0, order.num_samples)[3::8] // BLOCK
-    groups = lane.reshape(3, 4 * BLOCK)
-    assert [len(np.unique(group)) for group in groups] == [4, 4, 4]
-    assert len(np.unique(lane)) == 12
+    for number, bounds in ((0, [4, 8]), (3, [3, 7, 11]), (7, [1, 5, 9])):
+        lane = order.ids(0, order.num_samples)[number::8] // BLOCK
+        groups = np.split(lane, np.array(bounds) * BLOCK)
+        assert [len(np.unique(group)) for group in groups] == np.diff([0, *bounds, 12]).tolist()
+        assert len(np.unique(lane)) == 12
+
+
+def test_new_blocks_come_evenly_so_that_no_batch_has_to_wait_for_many() -> None:
+    order = SampleOrder(num_samples=16 * 64 * BLOCK, seed=1, shuffle=Shuffle(lanes=16, group_blocks=16))
+    seen: set[int] = set()
+    fresh = []
+    for first in range(0, order.num_samples, 16 * BLOCK):  # as many samples as one block of every lane holds
+        blocks = set((order.ids(first, 16 * BLOCK) // BLOCK).tolist())
+        fresh.append(len(blocks - seen))
+        seen |= blocks
+    # The first groups have all to be opened; from then on, as many blocks come as are used up.
+    assert max(fresh[1:]) <= 2 * 16
+    assert len(seen) == 16 * 64
 
 
 def test_a_batch_takes_as_many_samples_from_every_lane() -> None:
@@ -138,5 +152,5 @@ GOLDEN = (
     [417, 3568, 8244, 4818, 17, 9294, 1980, 9055],
     [1514, 496, 3829, 8387, 4697, 3526, 570, 7170],
     [4068, 9988, 3402, 9993, 5565, 5797, 6114, 34],
-    [984421864, 980044775, 630351646, 955468394],
+    [397808958, 387490878, 630351657, 103337353],
 )
