@@ -28,7 +28,7 @@ class SpanBudget:
     @classmethod
     def of(cls, *, num_real: Int64s, num_inputs: Int64s, mean_span: float, sentinels: Sentinels) -> "SpanBudget":
         """Return the corruption of texts of `num_real` tokens, of which at most that many are read."""
-        wanted = np.rint((num_real - num_inputs) / (mean_span - 1)).astype(np.int64)
+        wanted = np.rint(np.minimum((num_real - num_inputs) / (mean_span - 1), num_real)).astype(np.int64)
         most = np.clip((num_inputs + 1) // 2, 1, sentinels.count - 1)
         num_spans = np.where(num_inputs < num_real, np.clip(wanted, 1, most), 0)
         return cls(num_real=num_real, num_inputs=num_inputs, num_spans=num_spans, sentinels=sentinels)

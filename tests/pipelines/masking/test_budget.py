@@ -197,6 +197,14 @@ def test_few_sentinels_are_enough() -> None:
     assert all(max(read + written, default=0) <= FIRST + 1 for read, written in spans_of(plans["caption"]))
 
 
+def test_spans_can_be_as_short_as_numbers_allow() -> None:
+    masking = TokenBudgets(
+        inputs=60, targets=60, mixture=(everything(1.0),), sentinels=SENTINELS, mean_span=1.0 + 2**-52
+    )
+    plans = masking.plan_jointly(world().context(range(SAMPLES)), modalities=ALL)
+    assert (counts(plans, "target").sum(axis=1) == 60).all()
+
+
 def test_shares_of_an_unknown_modality_and_text_without_sentinels_are_refused() -> None:
     context = world().context(range(SAMPLES))
     shares = Shares(name="typo", alphas=(Alpha(name="captoin", inputs=1.0, targets=1.0),))
