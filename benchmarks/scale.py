@@ -36,6 +36,7 @@ from benchmarks.resumes import RESUMES
 from benchmarks.stream import write_small_pictures
 from benchmarks.synthetic import repeat_shard
 from pipelines.order import rank_slice
+from pipelines.stream import Share
 from shards.dataset import Dataset
 
 GLOBAL_BATCH, SHARD_SIZE = 1024, 1000
@@ -54,7 +55,7 @@ def first_batch(root: Path, what: str, step: int, ranks: int) -> tuple[float, fl
     torch.set_num_threads(1)
     started, clock = time.process_time(), time.perf_counter()
     dataset = Dataset.open(root)
-    stream = make_stream(dataset, global_batch=GLOBAL_BATCH, ranks=ranks)
+    stream = make_stream(dataset, global_batch=GLOBAL_BATCH, share=Share(rank=0, world_size=ranks))
     stream.resume(state_at(stream, step))
     if what == "decoded":
         next(stream)

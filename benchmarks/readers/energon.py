@@ -60,7 +60,9 @@ class Energon:
         return read
 
 
-def open_loader(folder: Path, collate: Collate, *, rank: int = 0, world_size: int = 1, workers: int = 0) -> Any:  # noqa: ANN401
+def open_loader(  # noqa: ANN201 - the package is optional
+    folder: Path, collate: Collate, *, batch: int = BATCH, rank: int = 0, world_size: int = 1, workers: int = 0
+):
     """Open a loader with state, whose epochs are as many whole batches as one pass through the dataset has."""
     from megatron.energon import Cooker, DefaultTaskEncoder, WorkerConfig, get_savable_loader, get_train_dataset
     from megatron.energon.task_encoder.base import stateless
@@ -77,10 +79,10 @@ def open_loader(folder: Path, collate: Collate, *, rank: int = 0, world_size: in
     dataset = get_train_dataset(
         folder,
         worker_config=config,
-        batch_size=BATCH,
+        batch_size=batch,
         shuffle_buffer_size=SHUFFLE_BUFFER,
         max_samples_per_sequence=100,
-        virtual_epoch_length=_num_samples(folder) // (BATCH * world_size),
+        virtual_epoch_length=_num_samples(folder) // (batch * world_size),
         task_encoder=Encoder(),
     )
     return get_savable_loader(dataset, watchdog_timeout_seconds=None)

@@ -32,7 +32,8 @@ class Grain:
         writer.close()
 
     @cached_property
-    def _records(self) -> Any:  # noqa: ANN401 - the package is optional
+    def records(self) -> Any:  # noqa: ANN401 - the package is optional
+        """The records as grain's source."""
         from grain.sources import ArrayRecordDataSource
 
         return ArrayRecordDataSource([str(self._folder / "pictures.array_record")])
@@ -41,7 +42,7 @@ class Grain:
         """Return the batches of an epoch as a dataset of grain."""
         from grain import MapDataset, ReadOptions
 
-        shuffled = MapDataset.source(self._records).shuffle(seed=epoch).map(_pair)
+        shuffled = MapDataset.source(self.records).shuffle(seed=epoch).map(self.pair)
         batched = shuffled.batch(BATCH, batch_fn=collate)
         return batched.to_iter_dataset(ReadOptions(num_threads=0, prefetch_buffer_size=0))
 
@@ -60,6 +61,7 @@ class Grain:
 
         return read
 
-
-def _pair(record: bytes) -> Pair:
-    return record[:_KEY_BYTES].rstrip().decode(), record[_KEY_BYTES:]
+    @staticmethod
+    def pair(record: bytes) -> Pair:
+        """Return the key and the picture of a record."""
+        return record[:_KEY_BYTES].rstrip().decode(), record[_KEY_BYTES:]

@@ -16,9 +16,10 @@ from ingest.run import origin_of
 from ingest.settings import IngestSettings
 from ingest.shard_task import write_shard
 from ingest.sources.folder import FolderSource
+from pipelines.loading import Loading
 from pipelines.modalities import Image
 from pipelines.state import StreamState
-from pipelines.stream import Component, Share, Stream
+from pipelines.stream import HERE, WHOLE, Component, Share, Stream
 from pipelines.views import FreshViews
 from pipelines.visits import Position
 from shards.dataset import Dataset
@@ -79,8 +80,10 @@ class MaskloomKept(Maskloom):
         return self._dataset
 
 
-def make_stream(dataset: Dataset, *, global_batch: int = BATCH, ranks: int = 1) -> Stream:
-    """Open a stream of pictures as the first of so many trainers does."""
+def make_stream(
+    dataset: Dataset, *, global_batch: int = BATCH, share: Share = WHOLE, loading: Loading = HERE
+) -> Stream:
+    """Open a stream of pictures as a trainer does."""
     return Stream(
         [Component(dataset=dataset)],
         modalities=[Image(size=SIDE, patch=16)],
@@ -88,7 +91,8 @@ def make_stream(dataset: Dataset, *, global_batch: int = BATCH, ranks: int = 1) 
         masking={},
         global_batch=global_batch,
         seed=0,
-        share=Share(rank=0, world_size=ranks),
+        share=share,
+        loading=loading,
     )
 
 
