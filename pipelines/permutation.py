@@ -16,6 +16,9 @@ ROUNDS = 8
 """Even. In groups of 4096 no test of pairs of places tells the result from a random order. With fewer than ten places
 some orders are likelier than others, by a sixth or so; twice the rounds would even that out, at twice the cost."""
 
+PLACES_AT_ONCE = 1 << 14
+"""Places that are sent together: their intermediate values stay in the cache, which halves the time."""
+
 _HALF = np.uint64(32)
 _FIRST = np.uint64(0xFF51AFD7ED558CCD)
 _SECOND = np.uint64(0xC4CEB9FE1A85EC53)
@@ -27,10 +30,15 @@ def permute(places: Int64s, *, size: int | Int64s, key: int | UInt64s) -> Int64s
     `size` (1 .. 2**62) and `key` (64 bits, a hash) may differ from place to place; the result for one place depends on its
     own size and key alone. Every place has to lie in 0 .. size-1.
     """
-    if not places.size:
-        return places
     sizes = np.atleast_1d(np.asarray(size, dtype=np.uint64))
     keys = np.atleast_1d(np.asarray(key, dtype=np.uint64))
+    if places.size <= PLACES_AT_ONCE:
+        return _permuted(places, sizes, keys) if places.size else places
+    parts = (slice(start, start + PLACES_AT_ONCE) for start in range(0, places.size, PLACES_AT_ONCE))
+    return np.concatenate([_permuted(places[part], _at(sizes, part), _at(keys, part)) for part in parts])
+
+
+def _permuted(places: Int64s, sizes: UInt64s, keys: UInt64s) -> Int64s:
     sent = _network(places.astype(np.uint64), sizes, keys)
     beyond = np.flatnonzero(sent >= sizes)
     while beyond.size:
@@ -68,5 +76,5 @@ def _shifted(digits: UInt64s, *, by: UInt64s, radix: UInt64s, keys: UInt64s) -> 
     return remainder
 
 
-def _at(values: UInt64s, indices: npt.NDArray[np.intp]) -> UInt64s:
+def _at(values: UInt64s, indices: npt.NDArray[np.intp] | slice) -> UInt64s:
     return values if values.size == 1 else values[indices]
