@@ -44,20 +44,26 @@ class ArrowTable:
     Args:
         path: Names the file in messages, and is opened by memory map unless there is a `source`.
         source: The content of the file.
+        shard: The file as its dataset names it, for errors; by default the path.
+
+    Attributes:
+        names: Its columns.
 
     Raises:
         CorruptShardError: The file is missing or no Arrow file.
     """
 
-    def __init__(self, path: Path | str, source: pa.NativeFile | None = None) -> None:
+    def __init__(self, path: Path | str, source: pa.NativeFile | None = None, *, shard: str | None = None) -> None:
         self.path = path
+        self.shard = shard or str(path)
         try:
             self._source = pa.memory_map(str(path)) if source is None else source
             self._reader = pa.ipc.open_file(self._source)
-        except (OSError, pa.ArrowException) as error:
+            self.names: list[str] = self._reader.schema.names
+        except (OSError, ValueError, pa.ArrowException) as error:
             kind = Damage.MISSING if isinstance(error, FileNotFoundError) else Damage.TRUNCATED
             raise CorruptShardError(
-                f"{path} cannot be read as an Arrow file: {error}. Run `maskloom verify`.", kind=kind, shard=str(path)
+                f"{path} cannot be read as an Arrow file: {error}. Run `maskloom verify`.", kind=kind, shard=self.shard
             ) from error
 
     @property
@@ -79,7 +85,7 @@ class ArrowTable:
         try:
             return self._reader.get_batch(number)
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise damaged_table(self.path, number, error) from error
+            raise self.damaged(number, error) from error
 
     def block(self, number: int) -> pa.RecordBatch:
         """Return the record batch of block `number`, whose offsets are known to stay inside it.
@@ -91,19 +97,18 @@ class ArrowTable:
         try:
             batch.validate(full=True)  # a damaged offset would be followed out of the file
         except pa.ArrowException as error:
-            raise damaged_table(self.path, number, error) from error
+            raise self.damaged(number, error) from error
         return batch
+
+    def damaged(self, block: int, error: Exception) -> CorruptShardError:
+        """Return the error that says that a block cannot be read."""
+        return CorruptShardError(
+            f"{self.path}: block {block} cannot be read: {error}. Run `maskloom verify`.",
+            kind=Damage.PAYLOAD,
+            shard=self.shard,
+        )
 
     def rows(self) -> Iterable[dict[str, Any]]:
         """Iterate over all rows as dictionaries, a block at a time."""
         for number in range(self.num_blocks):
             yield from self.block(number).to_pylist()
-
-
-def damaged_table(path: Path | str, block: int, error: Exception) -> CorruptShardError:
-    """Return the error that says that a block of an Arrow file cannot be read."""
-    return CorruptShardError(
-        f"{path}: block {block} cannot be read: {error}. Run `maskloom verify`.",
-        kind=Damage.PAYLOAD,
-        shard=str(path),
-    )

@@ -161,7 +161,7 @@ class ShardReader:
         if layout is None:
             layout = self._layouts[fields] = Layout(
                 path=str(self._table.path),
-                columns={name: place for place, name in enumerate(self._table.schema.names)},
+                columns={name: place for place, name in enumerate(self._table.names)},
                 fields={field: kind_spec(self._fields[field]).is_sequence for field in fields},
                 facts=(*(name for field in fields for name in fact_columns(field, self._fields[field])), LABEL),
             )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from shards.errors import DatasetError
-from shards.index import ArrowTable, damaged_table
+from shards.index import ArrowTable
 from shards.receipt import require_inside
 from shards.schema import BLOCK
 
@@ -36,7 +36,7 @@ class ShardTable:
     """
 
     def __init__(self, table: ArrowTable, num_shards: int, split: str) -> None:
-        self._path = table.path
+        self._table = table
         self._rows = table.batch(0)
         self._split = split
         if self._rows.num_rows != num_shards:
@@ -53,7 +53,7 @@ class ShardTable:
         try:
             column.validate(full=True)
         except pa.ArrowException as error:
-            raise damaged_table(self._path, 0, error) from error
+            raise self._table.damaged(0, error) from error
         return column
 
     def path(self, shard: int, which: str) -> str:

@@ -145,7 +145,7 @@ class Folder:
 
     def table(self, path: str) -> ArrowTable:
         """Open an Arrow file by memory map."""
-        return ArrowTable(self._root / path)
+        return ArrowTable(self._root / path, shard=path)
 
     def open(self, path: str) -> FolderFile:
         """Open a file to read parts of it."""
@@ -160,7 +160,7 @@ class Folder:
                 kind=Damage.TRUNCATED if file.is_file() else Damage.MISSING,
                 shard=path,
             )
-        return ArrowTable(file)
+        return ArrowTable(file, shard=path)
 
     def kept_blocks(self, block_bytes: int) -> int:
         """Return how many blocks are kept: they are views of the files, and take no room."""

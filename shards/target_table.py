@@ -322,32 +322,32 @@ class TargetTable:
         shard, block = divmod(place, BLOCKS_PER_SHARD)
         table = self._table(shard)
         batch = table.block(block)
-        self._require_same_keys(str(table.path), batch, self._dataset.reader(shard).facts(block, "key"))
-        values = [self._values(str(table.path), batch, f"view{view}") for view in range(self.spec.num_views)]
+        self._require_same_keys(table, batch, self._dataset.reader(shard).facts(block, "key"))
+        values = [self._values(table, batch, f"view{view}") for view in range(self.spec.num_views)]
         self._blocks[place] = values
         return values
 
-    def _require_same_keys(self, path: str, batch: pa.RecordBatch, keys: list[str]) -> None:
+    def _require_same_keys(self, table: ArrowTable, batch: pa.RecordBatch, keys: list[str]) -> None:
         stored = batch.column("key").to_pylist() if "key" in batch.schema.names else []
         if stored != keys:
             differing = next((key for key, other in zip_longest(keys, stored) if key != other), None)
             raise CorruptShardError(
-                f"{path} does not hold the rows of sample '{differing}' where the dataset has it: the file is that of "
+                f"{table.path} does not hold the rows of sample '{differing}' where the dataset has it: the file is that of "
                 f"other samples. Delete {self._folder} and run `maskloom targets` again.",
                 kind=Damage.TARGET,
-                shard=path,
+                shard=table.shard,
                 key=differing,
             )
 
-    def _values(self, path: str, batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
+    def _values(self, table: ArrowTable, batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
         place = batch.schema.get_field_index(name)
         wanted = pa.list_(STORED_TYPES[self.spec.dtype], self.spec.row_values)
         if place < 0 or batch.column(place).type != wanted or batch.column(place).null_count:
             raise CorruptShardError(
-                f"{path}: column '{name}' is not {self.spec.row_values} values of {self.spec.dtype} a row. "
+                f"{table.path}: column '{name}' is not {self.spec.row_values} values of {self.spec.dtype} a row. "
                 f"Delete {self._folder} and run `maskloom targets` again.",
                 kind=Damage.TARGET,
-                shard=path,
+                shard=table.shard,
             )
         values = batch.column(place).flatten().to_numpy(zero_copy_only=True)
         rows: npt.NDArray[Any] = values.reshape(-1, self.spec.row_values)

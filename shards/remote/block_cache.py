@@ -36,6 +36,7 @@ _STALE_S = 3600
 _KEPT_SHARE = 0.9
 """How full the cache is after room was made: looking through it costs time, so it is done seldom."""
 _VERIFIED = 1 << 16
+_DIGITS = 20
 
 
 class Block:
@@ -138,11 +139,11 @@ class BlockCache:
     def _reserve(self, size: int) -> None:
         """Count `size` more bytes before they are written, and make room for them if there would be too many."""
         with self._locked(Path("usage")) as descriptor:
-            used = int(os.pread(descriptor, 20, 0) or 0) + size
+            recorded = os.pread(descriptor, _DIGITS, 0)
+            used = int(recorded) + size if recorded.isdigit() else self._limit + 1  # nobody knows: look
             if used > self._limit:
                 used = self._make_room(size) + size
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, b"%d" % used, 0)
+            os.pwrite(descriptor, b"%0*d" % (_DIGITS, used), 0)
 
     def _make_room(self, size: int) -> int:
         """Delete the least recently used blocks until `size` more bytes fit, and return how many bytes are left."""

@@ -50,8 +50,8 @@ class RemoteStore:
             HttpTransport(url) if url.startswith(("http://", "https://")) else FileSystemTransport(url)
         )
         self._cache = BlockCache(access.cache, access.cache_bytes)
-        self._open: Bounded[str, Block] = Bounded(_OPEN_BLOCKS)
-        self._failures: Bounded[str, tuple[float, CorruptShardError]] = Bounded(_OPEN_BLOCKS)
+        self._open: Bounded[tuple[str, Range], Block] = Bounded(_OPEN_BLOCKS)
+        self._failures: Bounded[tuple[str, Range], tuple[float, CorruptShardError]] = Bounded(_OPEN_BLOCKS)
         self._threads: tuple[int, ThreadPoolExecutor] | None = None
 
     def read(self, path: str) -> bytes:
@@ -62,11 +62,11 @@ class RemoteStore:
         """Open an Arrow file, fetched as a whole; a digest in its name has to be that of its content."""
         block = self.block(path, None, partial(_require_named_digest, path))
         content: Any = mmap.mmap(block.descriptor, block.size, prot=mmap.PROT_READ) if block.size else b""
-        return ArrowTable(f"{self._url}/{path}", pa.BufferReader(content))
+        return ArrowTable(f"{self._url}/{path}", pa.BufferReader(content), shard=path)
 
     def blocks(self, path: str, size: int) -> ArrowTable:
         """Open an Arrow file of which blocks are fetched when they are looked at."""
-        return ArrowTable(f"{self._url}/{path}", pa.PythonFile(_ChunkedFile(self, path, size), mode="r"))
+        return ArrowTable(f"{self._url}/{path}", pa.PythonFile(_ChunkedFile(self, path, size), mode="r"), shard=path)
 
     def kept_blocks(self, block_bytes: int) -> int:
         """Return how many blocks of a stored target may be held open: they are copies in memory."""
@@ -97,29 +97,32 @@ class RemoteStore:
         Raises:
             CorruptShardError: It cannot be had.
         """
-        name = self._name(path, wanted)
-        block = self._open.get(name)
+        block = self._open.get((path, wanted))
         if block is None:
-            self._require_no_recent_failure(name)
+            self._require_no_recent_failure(path, wanted)
             request = self._fetching(path, wanted, check)
             try:
-                block = self._open[name] = self._cache.open(name, lambda: self._ask(path, wanted, request))
+                block = self._cache.open(self._name(path, wanted), lambda: self._ask(path, wanted, request))
             except CorruptShardError as error:
-                self._failures[name] = time.monotonic(), error
+                self._failures[path, wanted] = time.monotonic(), error
                 raise
+            self._open[path, wanted] = block
         return block
 
-    def _require_no_recent_failure(self, name: str) -> None:
+    def is_open(self, path: str, wanted: Range) -> bool:
+        """Tell whether a file or a range of it is at hand."""
+        return (path, wanted) in self._open
+
+    def _require_no_recent_failure(self, path: str, wanted: Range) -> None:
         """Raise what was met a moment ago: many samples stand in a block, and each would wait as long again."""
-        failed_at, error = self._failures.get(name, (0.0, None))
+        failed_at, error = self._failures.get((path, wanted), (0.0, None))
         if error is not None and time.monotonic() - failed_at < self._access.patience.longest_wait_s:
             raise error
 
     def forget(self, path: str, wanted: Range) -> None:
         """Drop the copy of a range, so that it is fetched again."""
-        name = self._name(path, wanted)
-        self._open.pop(name, None)
-        self._cache.forget(name)
+        self._open.pop((path, wanted), None)
+        self._cache.forget(self._name(path, wanted))
 
     def _name(self, path: str, wanted: Range) -> str:
         return hashlib.sha256(f"{self._identity}\n{path}\n{wanted}".encode()).hexdigest()[:32]
@@ -172,7 +175,11 @@ class RemoteFile:
     def fetches(self, spans: Iterable[Extent]) -> dict[object, Callable[[], object]]:
         """Return, by name, the work that makes spans quick to read."""
         extents = {covering(self.extents, *span) for span in spans}
-        return {(self.path, extent): partial(self.store.block, self.path, extent, _accept) for extent in extents}
+        return {
+            (self.path, extent): partial(self.store.block, self.path, extent, _accept)
+            for extent in extents
+            if not self.store.is_open(self.path, extent)
+        }
 
     def forget(self, start: int, stop: int) -> bool:
         """Drop the copy of the extent that a range lies in, and tell that another one can be had."""

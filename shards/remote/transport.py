@@ -84,17 +84,26 @@ class FileSystemTransport:
             raise
         except Exception as error:
             # Every file system has exceptions of its own; what is not known to be final may pass.
-            raise TransientError(f"the request failed: {type(error).__name__}: {error}") from error
+            what = f"the request failed: {type(error).__name__}: {error}"
+            if isinstance(error, ValueError | TypeError | NotImplementedError) or _is_about_credentials(error):
+                raise FinalError(what, Damage.UNREACHABLE) from error
+            raise TransientError(what) from error
         return _complete(bytes(data), wanted)
 
     def folders(self, path: str) -> list[str] | None:
         """Return the names of the folders in a folder."""
         files = self._connect()
+        files.invalidate_cache()  # targets may have been added
         try:
             found = files.ls(f"{self._root}/{path}", detail=True)
         except FileNotFoundError:
             return []
         return sorted(entry["name"].rstrip("/").rpartition("/")[2] for entry in found if entry["type"] == "directory")
+
+
+def _is_about_credentials(error: Exception) -> bool:
+    """Tell whether a library has no valid credentials; none of them says so by a type that the others have."""
+    return any(word in type(error).__name__ for word in ("Credential", "Authentication", "RefreshError"))
 
 
 class HttpTransport:

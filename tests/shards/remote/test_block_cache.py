@@ -70,6 +70,19 @@ def test_the_bound_holds_at_any_time_and_the_least_recently_used_goes_first(tmp_
     assert calls == list(range(1, 41)), "block 1, always in use, was evicted"
 
 
+@pytest.mark.parametrize("left", [None, b"", b"half a num"])
+def test_the_bound_holds_when_nobody_knows_how_much_is_used(tmp_path: Path, left: bytes | None) -> None:
+    limit = 5 * (1000 + TRAILER)
+    cache = BlockCache(tmp_path, limit)
+    for number in range(5):
+        cache.open(name_of(number), fetched(number, []))
+    usage = tmp_path / str(os.getuid()) / "usage"
+    usage.unlink() if left is None else usage.write_bytes(left)
+    for number in range(5, 10):
+        cache.open(name_of(number), fetched(number, []))
+        assert sum(path.stat().st_size for path in blocks_in(tmp_path)) <= limit
+
+
 def test_a_block_that_is_open_stays_readable_when_it_is_evicted(tmp_path: Path) -> None:
     cache, calls = BlockCache(tmp_path, 2 * (1000 + TRAILER)), list[int]()
     first = cache.open(name_of(1), fetched(1, calls))

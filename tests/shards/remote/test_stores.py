@@ -9,7 +9,7 @@ import pytest
 
 from shards.adopt import adopt
 from shards.dataset import Dataset
-from shards.errors import DatasetError, MissingDatasetError, MissingTargetError, SettingsError
+from shards.errors import CorruptShardError, DatasetError, MissingDatasetError, MissingTargetError, SettingsError
 from shards.garbage import find_garbage
 from shards.location import RemoteRoot, locate_dataset
 from shards.remote.access import Access
@@ -126,6 +126,18 @@ def test_colons_of_addresses_and_of_splits_are_told_apart(
 def test_addresses_of_other_things_are_refused(location: str, access: Access) -> None:
     with pytest.raises(DatasetError, match="Give the address of the folder"):
         locate_dataset(location, access)
+
+
+def test_missing_credentials_are_said_at_once(access: Access, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(CorruptShardError, match=r"NoCredentialsError.*\. Check the address.*credentials") as caught:
+        Dataset.open("s3://bucket/photos", access=access)
+    assert caught.value.kind == "unreachable" and "Tries" not in str(caught.value)
 
 
 def test_an_unknown_scheme_and_a_missing_package_are_explained(access: Access) -> None:
