@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.order import SampleOrder, Shuffle
+from shards.schema import BLOCK
 
 Ids = npt.NDArray[np.int64]
 
@@ -37,7 +38,8 @@ def maskloom(samples: int, shard: int) -> Ids:
 
 def maskloom_narrow(samples: int, shard: int) -> Ids:
     """Return the order with a sixteenth of the window."""
-    return SampleOrder(num_samples=samples, seed=0, shuffle=Shuffle(lanes=128, group_blocks=2)).ids(0, samples)
+    narrow = Shuffle(group_blocks=WINDOW // 16 // BLOCK // Shuffle().lanes)
+    return SampleOrder(num_samples=samples, seed=0, shuffle=narrow).ids(0, samples)
 
 
 def mosaicml(samples: int, shard: int, *, algorithm: str, nodes: int) -> Ids:
@@ -172,8 +174,8 @@ Order = Callable[[int, int], Ids]
 
 ORDERS: Mapping[str, tuple[str, Order]] = {
     "uniform permutation": ("numpy", uniform),
-    "maskloom, 128 lanes x 32 blocks": ("pipelines", maskloom),
-    "maskloom, 128 x 2 (16,384 samples)": ("pipelines", maskloom_narrow),
+    f"maskloom, {Shuffle().lanes} lanes x {Shuffle().group_blocks} blocks": ("pipelines", maskloom),
+    f"maskloom, {WINDOW // 16:,} samples held": ("pipelines", maskloom_narrow),
     "mosaicml py1e": ("streaming", lambda n, shard: mosaicml(n, shard, algorithm="py1e", nodes=1)),
     "mosaicml py1e, 8 nodes": ("streaming", lambda n, shard: mosaicml(n, shard, algorithm="py1e", nodes=8)),
     "mosaicml py1br": ("streaming", lambda n, shard: mosaicml(n, shard, algorithm="py1br", nodes=1)),

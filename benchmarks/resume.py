@@ -29,7 +29,7 @@ from benchmarks.readers import PACKAGES, written_readers
 from benchmarks.readers.reader import BATCH
 from benchmarks.stream import write_small_pictures
 
-STEPS, BEFORE = 18, 7
+STEPS, BEFORE = 20, 8
 PLACES = {"the same": (1, 0), "2 workers": (1, 2), "2 ranks": (2, 0), "2 ranks x 2 workers": (2, 2)}
 
 Batches = list[list[str]]
@@ -62,7 +62,15 @@ def read_globally(
 
 
 def _process(rank: int, ranks: int, port: int) -> ProcessPoolExecutor:
-    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "MASTER_PORT": port}
+    names = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "GLOBAL_RANK": rank,
+        "NNODES": 1,
+        "WORLD_SIZE": ranks,
+        "LOCAL_WORLD_SIZE": ranks,
+        "MASTER_PORT": port,
+    }
     environment = {name: str(value) for name, value in names.items()} | {"MASTER_ADDR": "127.0.0.1"}
     context = multiprocessing.get_context("forkserver")
     return ProcessPoolExecutor(1, mp_context=context, initializer=_set_environment, initargs=(environment,))
