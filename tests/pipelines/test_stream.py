@@ -283,6 +283,40 @@ def test_stored_targets_belong_to_the_pixels_beside_them(dataset: Dataset) -> No
     assert max(map(len, by_key.values())) > 1
 
 
+TWO_LOOKS = (IMAGE, Image(size=16, patch=4, name="other", look=1))
+
+
+def test_two_looks_at_one_picture_differ_and_follow_from_seed_epoch_and_key(dataset: Dataset) -> None:
+    views = (FreshViews(policy=CROP), FreshViews(policy=CROP))
+    (batch,) = take(open_stream(dataset, modalities=TWO_LOOKS, views=views), 1)
+    (again,) = take(open_stream(dataset, modalities=TWO_LOOKS, views=views, loading=Threads(count=1)), 1)
+    (single,) = take(open_stream(dataset), 1)
+    assert torch.equal(batch.inputs["image"], single.inputs["image"])
+    assert torch.equal(batch.inputs["other"], again.inputs["other"])
+    same = (batch.inputs["image"] == batch.inputs["other"]).flatten(1).all(dim=1)
+    assert not same.any()
+
+
+def test_a_stored_target_belongs_to_the_look_whose_views_it_was_computed_on(dataset: Dataset) -> None:
+    named = ViewSet(policy=CROP, count=3, seed=77)
+    stream = open_stream(
+        dataset,
+        modalities=TWO_LOOKS,
+        views=(FreshViews(policy=CROP), named),
+        stored={"pixels": PixelTarget(dataset, named)},
+    )
+    for batch in take(stream, 12):
+        assert torch.equal(batch.stored["pixels"], batch.inputs["other"])
+        assert not torch.equal(batch.stored["pixels"], batch.inputs["image"])
+
+
+def test_two_looks_of_one_set_show_two_of_its_views(dataset: Dataset) -> None:
+    named = ViewSet(policy=CROP, count=3, seed=77)
+    (batch,) = take(open_stream(dataset, modalities=TWO_LOOKS, views=(named, named)), 1)
+    same = (batch.inputs["image"] == batch.inputs["other"]).flatten(1).all(dim=1)
+    assert not same.any()
+
+
 @pytest.mark.parametrize(
     "views", [FreshViews(policy=CROP), ViewSet(policy=CROP, count=3, seed=78), ViewSet(policy=CROP, count=2, seed=77)]
 )

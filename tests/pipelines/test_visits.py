@@ -1,5 +1,6 @@
 """The plan of batches, alone: nothing is read."""
 
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 
@@ -48,6 +49,13 @@ def walk(plan: BatchPlan, position: Position, steps: int) -> tuple[list[Visits],
         visits, position = plan.batch(position)
         found.append(visits)
     return found, position
+
+
+def walk_on(plan: BatchPlan, position: Position, steps: int) -> Position:
+    """Walk without keeping the batches."""
+    for _ in range(steps):
+        _, position = plan.batch(position)
+    return position
 
 
 def rows(visits: Visits) -> list[tuple[int, ...]]:
@@ -161,6 +169,18 @@ def test_a_world_that_does_not_divide_the_batch_is_refused(plan: BatchPlan) -> N
     visits, _ = plan.batch(START)
     with pytest.raises(SettingsError, match="among 5 processes"):
         plan.part(visits, rank=0, world_size=5)
+
+
+@PLANS
+def test_planning_keeps_nothing_of_the_batches_before(plan: BatchPlan) -> None:
+    _, position = walk(plan, START, 200)
+    tracemalloc.start()
+    position = walk_on(plan, position, 100)
+    before = tracemalloc.get_traced_memory()[0]
+    walk_on(plan, position, 300)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 2 * 2**20
 
 
 def test_a_position_is_a_few_hundred_bytes_however_far_it_is() -> None:
