@@ -257,14 +257,14 @@ class Dataset:
         """Return the random-access reader of one shard.
 
         Raises:
-            CorruptShardError: The tar or its index is missing, or the index is no Arrow file.
+            CorruptShardError: The index is missing, or no Arrow file.
         """
         reader = self._readers.get(shard)
         if reader is None:
             self._forget_shards(len(self._readers) - _OPEN_SHARDS + 1)
             tar, index = self._shards.path(shard, "tar"), self._shards.path(shard, "index")
             reader = self._readers[shard] = ShardReader(
-                self.store.open(tar),
+                lambda: self.store.open(tar),
                 self.store.table(index),
                 name=f"{self.root}/{tar}",
                 path=tar,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from shards.errors import MissingFieldError, did_you_mean
-from shards.extents import Extent
+from shards.spans import Span
 from shards.store import StoredFile
 from shards.tar import HEADER_BYTES
 
@@ -57,24 +58,29 @@ class IndexBlock:
     Args:
         batch: The record batch of the block.
         layout: What it has in common with the others.
-        tar: Where the members stand.
+        open_tar: Opens the file where the members stand, when the first of them is read.
 
     Raises:
         MissingFieldError: The index lacks a column that locates a field.
     """
 
-    def __init__(self, batch: pa.RecordBatch, layout: Layout, tar: StoredFile) -> None:
+    def __init__(self, batch: pa.RecordBatch, layout: Layout, open_tar: Callable[[], StoredFile]) -> None:
         self.layout = layout
         self._batch = batch
+        self._open_tar = open_tar
         self._columns: dict[str, list[Any]] = {}
         self.keys: list[str] = self.column("key")
         self.members = tuple(
             Members(field, is_sequence, *(self.column(f"{field}.{part}") for part in ("offset", "size", "xxh3")))
             for field, is_sequence in layout.fields.items()
         )
-        self.tar = tar.within(lambda: chain.from_iterable(map(self.spans, range(len(self.keys)))))
 
-    def spans(self, row: int) -> list[Extent]:
+    @cached_property
+    def tar(self) -> StoredFile:
+        """The tar, for reading the members of this block."""
+        return self._open_tar().within(lambda: chain.from_iterable(map(self.spans, range(len(self.keys)))))
+
+    def spans(self, row: int) -> list[Span]:
         """Return where the members of a row stand in the tar, each with the header before it."""
         return [
             (part.offsets[row] - HEADER_BYTES, part.offsets[row] + part.sizes[row])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -29,20 +29,26 @@ class ShardReader:
     """Random access to one tar through its index. It keeps nothing but the open files.
 
     Args:
-        tar: The tar.
+        open_tar: Opens the tar, when something is read of it; stored targets and facts are read without.
         index: The table beside it.
         name: The tar in messages.
         path: The tar as the dataset names it.
         fields: The fields of the dataset, with their kinds.
     """
 
-    def __init__(self, tar: StoredFile, index: ArrowTable, *, name: str, path: str, fields: Fields) -> None:
+    def __init__(
+        self, open_tar: Callable[[], StoredFile], index: ArrowTable, *, name: str, path: str, fields: Fields
+    ) -> None:
         self.name = name
         self.path = path
-        self._tar = tar
+        self._open_tar = open_tar
         self._table = index
         self._fields = fields
         self._layouts: dict[tuple[str, ...], Layout] = {}
+
+    @cached_property
+    def _tar(self) -> StoredFile:
+        return self._open_tar()
 
     @cached_property
     def num_rows(self) -> int:
@@ -56,7 +62,7 @@ class ShardReader:
         Raises:
             CorruptShardError: The index is damaged.
         """
-        return IndexBlock(self._table.block(number), self._layout(fields), self._tar)
+        return IndexBlock(self._table.block(number), self._layout(fields), lambda: self._tar)
 
     def rows(self, block: int, fields: tuple[str, ...]) -> list[Row]:
         """Return the rows of a block, to `read` them with the given fields."""

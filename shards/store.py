@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from shards.errors import CorruptShardError, Damage
-from shards.extents import Extent
 from shards.index import ArrowTable
+from shards.spans import Span
 
 _KEPT_BLOCKS = 4096
 
@@ -32,11 +32,11 @@ class StoredFile(Protocol):
         """
         ...
 
-    def within(self, spans: Callable[[], Iterable[Extent]]) -> StoredFile:
+    def within(self, spans: Callable[[], Iterable[Span]]) -> StoredFile:
         """Return the same file for reading spans that are wanted together, sooner or later."""
         ...
 
-    def fetches(self, spans: Iterable[Extent]) -> Mapping[object, Work]:
+    def fetches(self, spans: Iterable[Span]) -> Mapping[object, Work]:
         """Return, by name, what has to be done so that reading these spans does not wait; nothing for a file at hand."""
         ...
 
@@ -112,11 +112,11 @@ class FolderFile:
         except OSError as error:
             _raise_unreadable(self._path, self._name, error)
 
-    def within(self, spans: Callable[[], Iterable[Extent]]) -> FolderFile:
+    def within(self, spans: Callable[[], Iterable[Span]]) -> FolderFile:
         """Return the file: any of its spans is at hand."""
         return self
 
-    def fetches(self, spans: Iterable[Extent]) -> Mapping[object, Work]:
+    def fetches(self, spans: Iterable[Span]) -> Mapping[object, Work]:
         """Return nothing to do."""
         return {}
 

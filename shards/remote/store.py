@@ -18,12 +18,12 @@ import pyarrow as pa
 
 from shards.bounded import Bounded
 from shards.errors import CorruptShardError
-from shards.extents import Extent, coalesce, covering
 from shards.index import ArrowTable
 from shards.remote.access import Access
 from shards.remote.block_cache import Block, BlockCache
 from shards.remote.requests import Range, WrongReplyError, ask
 from shards.remote.transport import FileSystemTransport, HttpTransport, Transport
+from shards.spans import Span, coalesce, covering
 
 _UNKNOWN_SIZE = 1 << 62
 _OPEN_BLOCKS = 128
@@ -159,7 +159,7 @@ class RemoteFile:
 
     store: RemoteStore
     path: str
-    extents: tuple[Extent, ...] = ()
+    extents: tuple[Span, ...] = ()
 
     size = _UNKNOWN_SIZE
 
@@ -168,11 +168,11 @@ class RemoteFile:
         extent = covering(self.extents, offset, offset + size)
         return self.store.block(self.path, extent, _accept).pread(size, offset - extent[0])
 
-    def within(self, spans: Callable[[], Iterable[Extent]]) -> RemoteFile:
+    def within(self, spans: Callable[[], Iterable[Span]]) -> RemoteFile:
         """Return the same tar for reading spans that belong together."""
         return RemoteFile(self.store, self.path, tuple(coalesce(spans())))
 
-    def fetches(self, spans: Iterable[Extent]) -> dict[object, Callable[[], object]]:
+    def fetches(self, spans: Iterable[Span]) -> dict[object, Callable[[], object]]:
         """Return, by name, the work that makes spans quick to read."""
         extents = {covering(self.extents, *span) for span in spans}
         return {

@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.extents import coalesce, covering
+from shards.spans import coalesce, covering
 
 MIB = 1 << 20
 SPANS = st.lists(
