@@ -187,7 +187,7 @@ def main() -> None:
     command.add_argument("--shards", type=int, nargs="+", default=[1, 100, 1000, 1_000_000])
     command.add_argument("--rounds", type=int, default=5)
     command.add_argument("--planned", type=int, default=1_000_000, help="batches that are planned, for their memory")
-    command.add_argument("--read", type=int, default=2000, help="batches that are read and decoded, for their memory")
+    command.add_argument("--read", type=int, default=1500, help="batches that are read and decoded, for their memory")
     command.add_argument("--pictures", type=Path, help="folder for the raw pictures; default: a temporary one")
     command.add_argument("--json", type=Path, default=Path("benchmarks/results/stream-scale.json"))
     arguments, console = command.parse_args(), make_console()
@@ -208,7 +208,7 @@ def measured(roots: dict[str, Path], arguments: argparse.Namespace, console: Con
     parts: dict[str, Callable[[], Sequence[Row]]] = {
         "First batch of a new process": functools.partial(first_batches, dict([smallest, largest]), arguments.rounds),
         "Peers: a part of their resume": peer_resumes,
-        "Reads of bytes by one rank": functools.partial(steady_reads, roots, 300, arguments.rounds),
+        "Reads of bytes by one rank": functools.partial(steady_reads, roots, 150, arguments.rounds),
         "Memory": lambda: [
             in_new_process(memory_over, largest[1], "planned", arguments.planned),
             in_new_process(memory_over, largest[1], "read and decoded", arguments.read),

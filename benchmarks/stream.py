@@ -139,8 +139,8 @@ def one_batch(reader: Reader, mode: str, batch: int) -> float:
 def parsed_arguments() -> argparse.Namespace:
     """Read the command line."""
     command = argparse.ArgumentParser(description="Benchmark the reading of shards.")
-    command.add_argument("--images", type=int, default=1000)
-    command.add_argument("--rounds", type=int, default=7, help="rounds of whole epochs")
+    command.add_argument("--images", type=int, default=1500)
+    command.add_argument("--rounds", type=int, default=5, help="rounds of whole epochs")
     command.add_argument("--cold-rounds", type=int, default=5, help="rounds of single batches; 0 leaves them out")
     command.add_argument("--pictures", type=Path, help="folder for the raw pictures; default: a temporary one")
     command.add_argument("--json", type=Path, default=Path("benchmarks/results/stream.json"))
