@@ -281,11 +281,15 @@ class TargetTable:
         Raises:
             CorruptShardError: A file is missing, damaged, stale, or that of other samples.
         """
-        rows = np.empty((len(ids), self.spec.row_values), self.spec.dtype)
+        rows = np.empty(len(ids) * self.spec.row_values, self.spec.dtype)
         blocks = self._blocks
         self._store.ahead(self._missing(ids))
-        for out, (place, row), view in zip(rows, self._dataset.places(ids), k.tolist(), strict=True):
-            out[:] = (blocks.get(place) or self._load(place))[view][row]
+        views = [
+            (blocks.get(place) or self._load(place))[view][row]
+            for (place, row), view in zip(self._dataset.places(ids), k.tolist(), strict=True)
+        ]
+        if views:
+            np.concatenate(views, out=rows)
         return rows.reshape(len(ids), *self.spec.shape)
 
     def _missing(self, ids: Ids) -> Iterator[Work]:
