@@ -31,7 +31,7 @@ def store_text(data: bytes, name: str, filters: Filters) -> StoredField:
     if filters.max_characters is not None and longest > filters.max_characters:
         raise Rejection(RejectReason.TOO_LONG, f"{longest} characters; the most is {filters.max_characters}")
     stored = "\n".join(captions)
-    facts = {"characters": len(stored), "captions": len(captions)}
+    facts = {"characters": len(stored), "captions": len(captions), "longest": longest}
     return StoredField(name=name, kind="text", data=stored.encode(), extension="txt", facts=facts)
 
 

@@ -202,7 +202,8 @@ def _audio_facts(data: bytes) -> dict[str, Any]:
 
 def _text_facts(data: bytes) -> dict[str, Any]:
     text = data.decode()
-    return {"characters": len(text), "captions": text.strip().count("\n") + 1}
+    longest = max(len(line.strip()) for line in text.split("\n"))
+    return {"characters": len(text), "captions": text.strip().count("\n") + 1, "longest": longest}
 
 
 def _label_facts(data: bytes) -> dict[str, Any]:

@@ -100,7 +100,9 @@ KINDS: Mapping[str, KindSpec] = MappingProxyType(
         "raster": KindSpec(default_name="raster", extensions=("png", "npy"), facts=_RASTER),
         "ids": KindSpec(default_name="segmentation", extensions=("png", "npy"), facts=_RASTER),
         "text": KindSpec(
-            default_name="text", extensions=("txt",), facts={"characters": pa.int32(), "captions": pa.int32()}
+            default_name="text",
+            extensions=("txt",),
+            facts={"characters": pa.int32(), "captions": pa.int32(), "longest": pa.int32()},
         ),
         "label": KindSpec(default_name="label", extensions=("cls",), facts={}),
         "metadata": KindSpec(default_name="metadata", extensions=("json",), facts={}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipelines.inspect.allowance import Allowance
 from pipelines.inspect.examined import class_name
 from pipelines.inspect.panels import PANELS, Held, Panel, note
 from shards.dataset import Dataset
-from shards.errors import MaskloomError
+from shards.errors import MaskloomError, MissingFieldError
 from shards.sample import Sample
 from shards.schema import ABSENT, LABEL, fact_columns, in_order
 
@@ -126,7 +127,11 @@ class _Row:
 
     def facts(self, name: str, kind: str) -> dict[str, Any]:
         """Return the facts of a field by their bare names; the empty name is the field's own column."""
-        return {column.removeprefix(name).removeprefix("."): self[column] for column in fact_columns(name, kind)}
+        facts = {}
+        for column in fact_columns(name, kind):
+            with suppress(MissingFieldError):  # an index from before the fact was added has no such column
+                facts[column.removeprefix(name).removeprefix(".")] = self[column]
+        return facts
 
     def read(self, name: str) -> Sample:
         """Read one field, checked against its digest."""

@@ -114,9 +114,19 @@ def _shard_rows(table: ArrowTable, places: Sequence[int], names: Sequence[str]) 
     rows = []
     for block, inside in groupby(places, key=lambda place: place // BLOCK):
         batch = table.block(block)
-        columns = [batch.column(name) for name in names]
+        columns = [_column(batch, name) for name in names]
         rows += [tuple(column[place % BLOCK].as_py() for column in columns) for place in inside]
     return rows
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """Return a column; of a fact that was added after the index was written, nulls.
+
+    Raises:
+        KeyError: Any other column is missing.
+    """
+    is_fact = "." in name and not name.endswith(".size")
+    return pa.nulls(len(batch)) if is_fact and name not in batch.schema.names else batch.column(name)
 
 
 def _cleaned(values: Mapping[str, Sequence[Any]], measured: Mapping[str, Sequence[str]]) -> dict[str, Floats]:

@@ -51,7 +51,7 @@ def test_a_caption_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 def test_captions_are_counted_one_to_a_line() -> None:
     facts = store_text("a dog\n\nein Hündchen\n".encode(), "text", Filters()).facts
-    assert facts == {"captions": 2, "characters": len("a dog\nein Hündchen")}
+    assert facts == {"captions": 2, "characters": len("a dog\nein Hündchen"), "longest": len("ein Hündchen")}
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,8 @@ def raster(values: npt.NDArray[Any]) -> Stored:
 
 def text(captions: Sequence[str]) -> Stored:
     joined = "\n".join(captions)
-    return Stored(data=joined.encode(), extension="txt", facts={"characters": len(joined), "captions": len(captions)})
+    facts = {"characters": len(joined), "captions": len(captions), "longest": max(map(len, captions))}
+    return Stored(data=joined.encode(), extension="txt", facts=facts)
 
 
 def label(number: int) -> Stored:

@@ -1,6 +1,7 @@
 """What `maskloom inspect` prints and draws is what the dataset holds."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from rich.console import Console
 from pipelines import commands
 from pipelines.inspect.contact_sheet import contact_sheet, pictured_field, write_contact_sheet
 from pipelines.inspect.examined import class_name, examine, examined_ids
+from pipelines.inspect.page import write_page
 from pipelines.inspect.rejects import reject_examples
 from shards.dataset import Dataset
+from shards.errors import MissingFieldError
 from shards.manifest import Origin, seal
 from shards.sample import Provenance, Sample
-from shards.schema import RejectReason
+from shards.schema import KINDS, RejectReason
 from shards.shard_writer import Member, ShardWriter, raw_sha256
+from shards.verify import verify
 from tests.pipelines.many_kinds import FIELDS, Stored, audio, write_many_kinds
 
 CLASSES = ("blue", "red")
@@ -112,6 +116,26 @@ def test_every_kind_but_labels_has_its_sizes_among_the_measures(many_kinds: Data
     for name in ("video.seconds", "audio.rms_db", "points.count", "depth.channels", "text.captions", "image.contrast"):
         assert name in measures
     assert "image.phash" not in measures
+
+
+def test_a_dataset_from_before_a_fact_was_added_is_read_and_shown_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {fact: data_type for fact, data_type in KINDS["text"].facts.items() if fact != "longest"}
+    with monkeypatch.context() as before:
+        before.setattr("shards.schema.KINDS", {**KINDS, "text": replace(KINDS["text"], facts=facts)})
+        old = write_many_kinds(tmp_path)
+    examined = examine(old)
+    assert (examined.num_samples, examined.num_unreadable) == (8, 0)
+    assert "text.captions" in examined.measures
+    assert "text.longest" not in examined.measures
+    page = write_page(old, tmp_path / "page.html", samples=8).read_text()
+    assert "text.captions" in page
+    assert "text.longest" not in page
+    assert "text.captions" in old.read(np.array([0]), ["text"])[0].facts
+    assert verify(old) == []
+    with pytest.raises(MissingFieldError, match=r"no column 'text\.longest'"):
+        old.column(np.array([0]), "text.longest")
 
 
 def test_only_the_split_that_was_opened_is_examined(many_kinds: Dataset) -> None:

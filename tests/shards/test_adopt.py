@@ -246,6 +246,17 @@ def test_a_sample_without_some_fields_is_kept(tmp_path: Path) -> None:
     assert dataset.column(np.arange(2), "label").tolist() == [0, -1]
 
 
+def test_the_longest_caption_of_an_adopted_text_is_the_longest_that_is_shown(tmp_path: Path) -> None:
+    tar(
+        tmp_path / "a.tar",
+        [("one.txt", "a dog\n\n  ein Hündchen \r\n".encode()), ("two.txt", b""), ("three.cls", b"0")],
+    )
+    adopt(tmp_path)
+    dataset, ids = Dataset.open(tmp_path), np.arange(3)
+    longest = dict(zip(dataset.keys(ids), dataset.column(ids, "text.longest").tolist(), strict=True))
+    assert longest == {"one": len("ein Hündchen"), "two": 0, "three": -1}
+
+
 def test_a_key_that_an_earlier_tar_has_taken_is_rejected(tmp_path: Path) -> None:
     tar(tmp_path / "0.tar", sample("a", 1))
     tar(tmp_path / "1.tar", sample("a", 2) + sample("b", 3))
