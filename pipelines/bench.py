@@ -2,7 +2,6 @@
 
 import cProfile
 import pstats
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import psutil
 
 from pipelines.component import Component
 from pipelines.loading import Here, Loading
@@ -122,27 +122,35 @@ def open_bench(dataset: Dataset, modalities: Sequence[Modality], *, batch: int, 
     )
 
 
-def measure(stream: Stream, *, batches: int, step_seconds: float = 0.0) -> Throughput:
+def measure(stream: Stream, *, batches: int, ahead: int = 0, step_seconds: float = 0.0) -> Throughput:
     """Take batches of a stream, pausing after each as a training step would, and close it.
 
-    The first batch is not counted: it starts the workers and opens files.
+    Before that, `ahead` batches and two more are taken in the same way and not counted: the first ones start workers and
+    open files, and while a stream runs up to the `ahead` batches that it reads ahead, it does more than is taken of it.
     """
     with closing(stream):
-        first = next(stream)
-        cpu, started, waited = _cpu_seconds(), time.perf_counter(), 0.0
-        for _ in range(batches):
-            asked = time.perf_counter()
-            next(stream)
-            waited += time.perf_counter() - asked
-            time.sleep(step_seconds)
-        seconds = time.perf_counter() - started
-    # The time of workers counts when they have ended; that of the first batch is in there, and small.
-    return Throughput(
-        samples=batches * len(first),
-        seconds=seconds,
-        cpu_seconds=_cpu_seconds() - cpu,
-        waited_seconds=waited,
-    )
+        _take(stream, ahead + 2, step_seconds)
+        cpu, started = _cpu_seconds(), time.perf_counter()
+        samples, waited = _take(stream, batches, step_seconds)
+        seconds, cpu = time.perf_counter() - started, _cpu_seconds() - cpu
+    return Throughput(samples=samples, seconds=seconds, cpu_seconds=cpu, waited_seconds=waited)
+
+
+def _take(stream: Stream, batches: int, step_seconds: float) -> tuple[int, float]:
+    """Take batches, pausing after each; return the samples in them and the seconds of waiting for them."""
+    samples, waited = 0, 0.0
+    for _ in range(batches):
+        asked = time.perf_counter()
+        samples += len(next(stream))
+        waited += time.perf_counter() - asked
+        time.sleep(step_seconds)
+    return samples, waited
+
+
+def _cpu_seconds() -> float:
+    """Return the user and system time of this process and of its children that live."""
+    children = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
+    return time.process_time() + sum(times.user + times.system for times in children)
 
 
 def profile(dataset: Dataset, modalities: Sequence[Modality], *, batch: int, batches: int) -> dict[str, float]:
@@ -171,8 +179,3 @@ def _time_policy(modalities: Sequence[Modality]) -> TimePolicy | None:
     if any(isinstance(modality, Clip) for modality in modalities):
         return RandomClip(count=CLIP_FRAMES, stride=1)
     return WholeSpan() if any(isinstance(modality, LogMel | Waveform) for modality in modalities) else None
-
-
-def _cpu_seconds() -> float:
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -109,15 +109,15 @@ def _print_throughput(
     from pipelines.bench import measure, open_bench
     from pipelines.loading import Here, Threads, Workers
 
-    ways: dict[str, Loading] = {
-        "this process": Here(),
-        f"{workers} workers": Workers(count=workers),
-        f"{workers} threads": Threads(count=workers),
-    }
+    ways: tuple[tuple[str, Loading, int], ...] = (
+        ("this process", Here(), 0),
+        (f"{workers} workers", Workers(count=workers), 2 * workers),
+        (f"{workers} threads", Threads(count=workers), 2 * workers),
+    )
     table = Table("made by", "samples / s", "us CPU / sample", "waiting", title=f"Batches of {batch}")
-    for name, loading in ways.items():
+    for name, loading, ahead in ways:
         stream = open_bench(dataset, modalities, batch=batch, loading=loading)
-        found = measure(stream, batches=batches, step_seconds=step_ms / 1e3)
+        found = measure(stream, batches=batches, ahead=ahead, step_seconds=step_ms / 1e3)
         table.add_row(
             name,
             f"{found.samples / found.seconds:,.0f}",

@@ -2,14 +2,17 @@
 
 import re
 import time
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from maskloom import app
+from pipelines.batch import Batch
 from pipelines.bench import STAGES, measure, open_bench, profile, streamed_modalities
-from pipelines.loading import Here
+from pipelines.loading import Here, Order, Reads, Workers
 from pipelines.modalities import Clip, Image, LogMel, Points, Raster, Text, Waveform
 from shards.dataset import Dataset
 from shards.errors import MissingFieldError
@@ -64,6 +67,42 @@ def test_waiting_is_what_the_pause_of_a_step_does_not_hide(dataset: Dataset) -> 
     assert found.samples == 24
     assert found.waited_seconds <= found.seconds - 0.15
     assert found.cpu_seconds > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowStart:
+    """Costs processor time before the first batch, as starting a worker does, in this process."""
+
+    cpu_seconds: float
+
+    def start(self, reader: Reads, orders: Iterable[Order], *, pin_memory: bool) -> Generator[Batch]:
+        until = time.process_time() + self.cpu_seconds
+        while time.process_time() < until:
+            pass
+        yield from Here().start(reader, orders, pin_memory=pin_memory)
+
+
+def test_what_starting_costs_is_not_counted(dataset: Dataset) -> None:
+    modalities = streamed_modalities(dataset, (), size=32)
+    found = measure(open_bench(dataset, modalities, batch=4, loading=SlowStart(cpu_seconds=1.0)), batches=2)
+    assert 0 < found.cpu_seconds < 1
+    assert found.seconds < 1
+
+
+@pytest.mark.parametrize("ahead", [0, 4])
+def test_batches_that_are_read_ahead_and_two_more_are_taken_first(dataset: Dataset, ahead: int) -> None:
+    stream = open_bench(dataset, streamed_modalities(dataset, (), size=32), batch=4, loading=Here())
+    assert measure(stream, batches=3, ahead=ahead).samples == 12
+    assert stream.state.position.step == ahead + 2 + 3
+
+
+def test_the_processor_time_of_workers_is_counted_while_they_live(dataset: Dataset) -> None:
+    modalities = streamed_modalities(dataset, (), size=224)
+    here, workers = (
+        measure(open_bench(dataset, modalities, batch=32, loading=loading), batches=8, ahead=2).cpu_seconds
+        for loading in (Here(), Workers(count=1))
+    )
+    assert workers > here / 2
 
 
 def test_the_command_prints_every_way_and_every_stage(dataset: Dataset) -> None:
