@@ -26,6 +26,9 @@ _ABOUT = """Raw images, video, audio, point clouds and captions to a pretrained 
 Every command explains itself: maskloom COMMAND --help.
 """
 
+_RESUMABLE = frozenset({"import", "index", "ingest", "targets", "train"})
+_KEPT = " What is finished is kept: the same command goes on from there."
+
 app = typer.Typer(
     name="maskloom",
     help=_ABOUT,
@@ -49,7 +52,7 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as ending:
         if _was_interrupted(ending):
-            console.print("\nStopped. What is finished is kept: the same command goes on from there.")
+            console.print(f"\nStopped.{_KEPT if _RESUMABLE.intersection(sys.argv[1:2]) else ''}")
         raise
 
 

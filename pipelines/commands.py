@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pipelines.bench import Throughput
     from pipelines.inspect.examined import Examined
     from pipelines.loading import Loading
     from pipelines.modalities import Modality
@@ -21,6 +22,7 @@ app.add_typer(bench, name="bench")
 console = Console(soft_wrap=True)
 
 _TOP_CLASSES = 20
+_THIS_PROCESS = "this process"
 
 
 @app.command()
@@ -90,40 +92,56 @@ def bench_stream(
     from shards.dataset import Dataset
 
     torch.set_num_threads(1)  # as in a worker process; several threads for one picture only get in each other's way
-
     opened = Dataset.open(dataset)
     modalities = streamed_modalities(opened, [field for field in fields.split(",") if field], size=size)
     names = ", ".join(f"{modality.name} ({type(modality).__name__})" for modality in modalities)
     console.print(f"{opened.num_samples:,} samples of {opened.root}: {names}", highlight=False, markup=False)
-    _print_throughput(opened, modalities, batch=batch, batches=batches, workers=workers, step_ms=step_ms)
-    stages = profile(opened, modalities, batch=batch, batches=batches)
-    table = Table("where the time goes", "us CPU / sample", "share", title="In one process, with a profiler")
-    for stage, seconds in stages.items():
-        table.add_row(stage, f"{1e6 * seconds:,.0f}", f"{seconds / sum(stages.values()):.0%}")
-    console.print(table)
+    found = _measure(opened, modalities, batch=batch, batches=batches, workers=workers, step_ms=step_ms)
+    _print_throughput(found, batch=batch)
+    cpu_seconds = found[_THIS_PROCESS].cpu_seconds_per_sample
+    _print_stages(profile(opened, modalities, batch=batch, batches=batches, cpu_seconds=cpu_seconds))
 
 
-def _print_throughput(
+def _measure(
     dataset: Dataset, modalities: list[Modality], *, batch: int, batches: int, workers: int, step_ms: float
-) -> None:
+) -> dict[str, Throughput]:
+    """Measure every way of loading, and return what each does by its name."""
     from pipelines.bench import measure, open_bench
     from pipelines.loading import Here, Threads, Workers
 
-    ways: tuple[tuple[str, Loading, int], ...] = (
-        ("this process", Here(), 0),
-        (f"{workers} workers", Workers(count=workers), 2 * workers),
-        (f"{workers} threads", Threads(count=workers), 2 * workers),
-    )
+    ways: dict[str, tuple[Loading, int]] = {
+        _THIS_PROCESS: (Here(), 0),
+        f"{workers} workers": (Workers(count=workers), 2 * workers),
+        f"{workers} threads": (Threads(count=workers), 2 * workers),
+    }
+    return {
+        name: measure(
+            open_bench(dataset, modalities, batch=batch, loading=loading),
+            batches=batches,
+            ahead=ahead,
+            step_seconds=step_ms / 1e3,
+        )
+        for name, (loading, ahead) in ways.items()
+    }
+
+
+def _print_throughput(found: dict[str, Throughput], *, batch: int) -> None:
     table = Table("made by", "samples / s", "us CPU / sample", "waiting", title=f"Batches of {batch}")
-    for name, loading, ahead in ways:
-        stream = open_bench(dataset, modalities, batch=batch, loading=loading)
-        found = measure(stream, batches=batches, ahead=ahead, step_seconds=step_ms / 1e3)
+    for name, throughput in found.items():
         table.add_row(
             name,
-            f"{found.samples / found.seconds:,.0f}",
-            f"{1e6 * found.cpu_seconds / found.samples:,.0f}",
-            f"{found.waited_seconds / found.seconds:.0%}",
+            f"{throughput.samples / throughput.seconds:,.0f}",
+            f"{1e6 * throughput.cpu_seconds_per_sample:,.0f}",
+            f"{throughput.waited_seconds / throughput.seconds:.0%}",
         )
+    console.print(table)
+
+
+def _print_stages(stages: dict[str, float]) -> None:
+    title = "In this process: shares by a profiler, of the time without one"
+    table = Table("where the time goes", "us CPU / sample", "share", title=title)
+    for stage, seconds in stages.items():
+        table.add_row(stage, f"{1e6 * seconds:,.0f}", f"{seconds / sum(stages.values()):.0%}")
     console.print(table)
 
 
