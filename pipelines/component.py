@@ -17,8 +17,9 @@ from pipelines.rendering import Renderer, renderer_for
 from pipelines.transforms.errors import DecodeError
 from pipelines.views import Extent, View, ViewSource, is_aligned
 from shards.dataset import Dataset, Ids
-from shards.errors import CorruptShardError, Damage, MissingFieldError, SettingsError
+from shards.errors import CorruptShardError, Damage, SettingsError
 from shards.sample import Sample
+from shards.schema import ABSENT, LABEL
 from shards.target_table import TargetTable
 
 _LEADERS_IN_SPACE = (Image, Clip)
@@ -92,11 +93,6 @@ class ComponentReader:
             for name, renderer in self.renderers.items()
             if _holds(sample, renderer.field)
         }
-        if not extents:
-            raise MissingFieldError(
-                f"Sample '{sample.key}' of {self.component.dataset.root} has no {_quoted(self._fields)}; every sample "
-                "of a stream needs something to show."
-            )
         numbers, views = [], []
         for look, source in enumerate(self.looks):
             extent = self._extent(sample, look, extents)
@@ -148,11 +144,10 @@ class ComponentReader:
             raise self._unusable(sample, modality.field, error) from error
 
     def labels(self, ids: Ids) -> Int64s:
-        """Return the labels of samples, -1 where there is none."""
-        dataset = self.component.dataset
-        if "label" not in dataset.manifest.fields:
-            return np.full(len(ids), -1, np.int64)
-        return dataset.column(ids, "label").astype(np.int64)
+        """Return the labels of samples as the dataset numbers them, -1 where there is none."""
+        if LABEL not in self.component.dataset.manifest.fields:
+            return np.full(len(ids), ABSENT, np.int64)
+        return self.component.dataset.column(ids, LABEL).astype(np.int64)
 
     def _rendered(self, sample: Sample, name: str, extent: Extent, view: View) -> Row:
         renderer = self.renderers[name]
@@ -200,10 +195,6 @@ class ComponentReader:
                 key=sample.key,
                 kind=Damage.DECODE,
             )
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", no ".join(f"'{name}'" for name in names)
 
 
 def _holds(sample: Sample, field: str) -> bool:

@@ -4,7 +4,7 @@ A replaced sample leaves all others where they are: whoever stands in for it is 
 `(seed, epoch, id)`, so a stream with damaged samples is as reproducible as any other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +15,9 @@ from shards.errors import CorruptShardError, DatasetError
 
 MAX_REPLACEMENTS = 8
 """Samples that are tried, one after the other, in the place of a damaged one."""
+
+MAX_DRAWS = 256
+"""Samples of which one has to fit in the place of a damaged one."""
 
 _LISTED = 3
 
@@ -52,11 +55,17 @@ class DamagedSample:
     message: str
 
 
+Fits = Callable[[int], bool]
+"""Tells whether a sample may stand in for another one, as in a pack that has no room for a longer one."""
+
+
 @runtime_checkable
 class DamagePolicy(Protocol):
     """Decides what becomes of a damaged sample."""
 
-    def replacement(self, sample: int, *, epoch: int, attempt: int, num_samples: int, error: CorruptShardError) -> int:
+    def replacement(
+        self, sample: int, *, epoch: int, attempt: int, num_samples: int, error: CorruptShardError, fits: Fits
+    ) -> int:
         """Return the number of the sample to try instead, or raise `error`.
 
         Args:
@@ -65,6 +74,7 @@ class DamagePolicy(Protocol):
             attempt: How many samples have been tried before, from 0.
             num_samples: Samples in the dataset.
             error: What is wrong with the sample that was tried last.
+            fits: Which samples may stand in.
         """
         ...
 
@@ -73,58 +83,67 @@ class DamagePolicy(Protocol):
 class RaiseOnDamage:
     """The first damaged sample is an error."""
 
-    def replacement(self, sample: int, *, epoch: int, attempt: int, num_samples: int, error: CorruptShardError) -> int:
+    def replacement(
+        self, sample: int, *, epoch: int, attempt: int, num_samples: int, error: CorruptShardError, fits: Fits
+    ) -> int:
         """Raise `error`; see DamagePolicy."""
         raise error
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubstituteDamaged:
-    """Another sample of the same dataset stands in, drawn from `(seed, epoch, sample, attempt)`.
+    """Another sample of the same dataset stands in, the first that fits of those drawn from `(seed, epoch, sample)`.
 
-    After `MAX_REPLACEMENTS` damaged samples in a row the last error is raised: then it is not a few samples that are damaged.
+    After `MAX_REPLACEMENTS` damaged samples in a row, or if none of `MAX_DRAWS` samples fits, the last error is raised: then it
+    is not a few samples that are damaged, or no sample could take the place.
     """
 
     seed: int
 
-    def replacement(self, sample: int, *, epoch: int, attempt: int, num_samples: int, error: CorruptShardError) -> int:
+    def replacement(
+        self, sample: int, *, epoch: int, attempt: int, num_samples: int, error: CorruptShardError, fits: Fits
+    ) -> int:
         """Return the number of the sample to try instead; see DamagePolicy."""
-        if attempt >= MAX_REPLACEMENTS or num_samples < 2:
-            raise error
-        drawn = hash_key(self.seed, epoch, "substitute", attempt, sample) % (num_samples - 1)
-        return drawn + (drawn >= sample)
+        if attempt < MAX_REPLACEMENTS and num_samples > 1:
+            for draw in range(MAX_DRAWS):
+                drawn = hash_key(self.seed, epoch, "substitute", attempt, draw, sample) % (num_samples - 1)
+                instead = drawn + (drawn >= sample)
+                if fits(instead):
+                    return instead
+        raise error
 
 
 class DamageLedger:
-    """Counts the damaged samples of this rank, writes each of them down once, and stops a stream that has too many.
+    """Counts damaged samples, writes each of them down once, and stops a stream that has too many.
 
     Args:
         path: A file of one JSON object per line, which is continued if it is there; None writes nothing.
-        budget: The most damaged samples that are put up with, those of earlier runs in the file included.
+        budget: The most damaged samples that are put up with, those in the files included.
+        others: What other ranks have written down before; their samples are counted, and not written again.
 
     Raises:
-        DamagedLinesError: The file is there, and cannot be understood.
+        DamagedLinesError: A file is there, and cannot be understood.
     """
 
-    def __init__(self, path: Path | None, *, budget: int) -> None:
+    def __init__(self, path: Path | None, *, budget: int, others: Sequence[Path] = ()) -> None:
         self._path = path
         self._budget = budget
-        written = complete_lines(path) if path is not None else ()
-        self._seen = {_identity(line) for _, line in written}
+        files = [*others, *([] if path is None else [path])]
+        self._seen = {_sample(line) for file in files for _, line in complete_lines(file)}
 
     def __len__(self) -> int:
         return len(self._seen)
 
     def record(self, found: Sequence[DamagedSample]) -> None:
-        """Write down what is not there yet: a stream that resumes meets the same damage again.
+        """Write down samples that are not there yet: every epoch, and a stream that resumes, meets them again.
 
         Raises:
             TooMuchDamageError: More samples are damaged than the budget allows; names the last of them.
             StorageError: The file cannot be written.
         """
         for damage in found:
-            if _identity(asdict(damage)) not in self._seen:
-                self._seen.add(_identity(asdict(damage)))
+            if _sample(asdict(damage)) not in self._seen:
+                self._seen.add(_sample(asdict(damage)))
                 if self._path is not None:
                     append_line(self._path, asdict(damage))
         if found and len(self._seen) > self._budget:
@@ -135,5 +154,5 @@ class DamageLedger:
             )
 
 
-def _identity(damage: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(damage[name] for name in ("step", "dataset", "sample", "epoch", "replaced_by"))
+def _sample(damage: Mapping[str, Any]) -> tuple[Any, ...]:
+    return damage["dataset"], damage["sample"]

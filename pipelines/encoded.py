@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import simplejpeg
+
 from pipelines.modalities import Image
-from pipelines.rendering.boxes import mapped, recorded_size, require_fitting
+from pipelines.rendering.boxes import mapped, recorded_size, require_fitting, require_recorded
 from pipelines.rendering.renderer import Facts
 from pipelines.transforms.errors import DecodeError
 from pipelines.views import Extent, View
@@ -52,5 +54,21 @@ def encoded_picture(
             f"The picture of {len(data)} bytes starts with {data[:4].hex(' ')}; on the device only JPEG is decoded. Decode "
             "on the CPU, or ingest the dataset again with --image-size, which stores JPEG."
         )
+    require_recorded(_size_of(data), facts, modality.field)
     own_view = mapped(view, extent, onto=recorded_size(facts, modality.field))
     return EncodedPicture(key=key, data=data, view=own_view)
+
+
+def _size_of(data: bytes) -> tuple[int, int]:
+    """Return height and width by the header of a JPEG file.
+
+    Raises:
+        DeviceDecodeError: There is no header that can be understood.
+    """
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except (ValueError, KeyError) as error:
+        raise DeviceDecodeError(
+            f"The JPEG file of {len(data)} bytes has a header that cannot be read: {error}."
+        ) from error
+    return height, width

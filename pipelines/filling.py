@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.component import ComponentReader
-from pipelines.damage import DamagedSample
+from pipelines.damage import DamagedSample, Fits
 from pipelines.encoded import EncodedPicture
 from pipelines.example import Example
 from pipelines.permutation import Int64s
@@ -101,10 +101,9 @@ class Filling:
         """Read what is not decoded: labels, and the stored targets of the views that were chosen."""
         ids = self.visits.ids[rows]
         if self._reader.has_labels:
-            self.labels[rows] = reader.labels(ids)
-        for name, stored in self.stored.items():
-            numbers = self._numbers[rows, self._reader.look_of_stored[name]]
-            stored.numpy()[rows] = reader.component.stored[name].read(ids, numbers)
+            self.labels[rows] = self._reader.classes.numbered(reader.component.dataset, reader.labels(ids))
+        for (name, look), stored in self.stored.items():
+            stored.numpy()[rows] = reader.component.stored[name].read(ids, self._numbers[rows, look])
 
     def _fill_row(self, row: int, example: Example, reader: ComponentReader) -> None:
         rendered = reader.render(example)
@@ -124,12 +123,30 @@ class Filling:
         if name in self.lengths:
             self.lengths[name][row] = length
 
+    def _fits(self, row: int) -> Fits:
+        """Return what tells which samples have room where the sample of a row was planned."""
+        lengths_of = self._reader.lengths_of
+        if lengths_of is None:
+            return lambda sample: True
+        dataset = self.visits.datasets[row : row + 1]
+
+        def length(sample: int) -> int:
+            return int(lengths_of(Visits(datasets=dataset, ids=np.array([sample]), epochs=np.zeros(1, np.int64)))[0])
+
+        most = length(int(self._wanted[row]))
+        return lambda sample: length(sample) <= most
+
     def _replace(self, row: int, error: CorruptShardError, *, attempt: int) -> None:
         """Put another sample into a row, and note why, or raise `error`."""
         component = self._reader.components[self.visits.datasets[row]]
         wanted, epoch, tried = int(self._wanted[row]), int(self.visits.epochs[row]), int(self.visits.ids[row])
         instead = self._reader.damage.replacement(
-            wanted, epoch=epoch, attempt=attempt, num_samples=component.dataset.num_samples, error=error
+            wanted,
+            epoch=epoch,
+            attempt=attempt,
+            num_samples=component.dataset.num_samples,
+            error=error,
+            fits=self._fits(row),
         )
         self.visits.ids[row] = instead
         self.damage.append(

@@ -1,11 +1,13 @@
 """Loading: who makes the batches that a stream hands out, and how far ahead. What is in them is the same for all."""
 
+import multiprocessing
 import pickle
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -16,7 +18,12 @@ from torch.utils.data import Dataset as TorchDataset
 
 from pipelines.batch import Batch
 from pipelines.visits import Visits
-from shards.errors import MaskloomError
+from shards.errors import MaskloomError, SettingsError, did_you_mean
+
+
+class WorkerDiedError(MaskloomError, RuntimeError):
+    """A worker process was killed from outside."""
+
 
 Order = tuple[int, Visits]
 """A batch that is wanted: its step, and the samples of this rank."""
@@ -42,12 +49,13 @@ class Loading(Protocol):
 
 @dataclass(frozen=True)
 class Here:
-    """Batches are made when they are asked for."""
+    """Batches are made when they are asked for, on one thread: several for one picture get in each other's way."""
 
     def start(self, reader: Reads, orders: Iterable[Order], *, pin_memory: bool) -> Generator[Batch]:
         """Yield the batches that are ordered; see Loading."""
         for step, visits in orders:
-            batch = reader.read(visits, step=step)
+            with _one_torch_thread():
+                batch = reader.read(visits, step=step)
             yield batch.pin_memory() if pin_memory else batch
 
 
@@ -56,9 +64,15 @@ class Threads:
     """`count` threads make a batch each: nothing is copied between processes, and decoders run without Python's lock.
 
     Each has files and caches of its own.
+
+    Raises:
+        SettingsError: There is no thread.
     """
 
     count: int
+
+    def __post_init__(self) -> None:
+        _require_some("threads", self.count)
 
     def start(self, reader: Reads, orders: Iterable[Order], *, pin_memory: bool) -> Generator[Batch]:
         """Yield the batches that are ordered; see Loading."""
@@ -77,10 +91,22 @@ class Workers:
     """`count` processes of one thread each make a batch each, and hand it over in shared memory.
 
     `start_method` is `fork`, `spawn` or `forkserver`; None is the default of the platform.
+
+    Raises:
+        SettingsError: There is no worker, or no such way to start one.
     """
 
     count: int
     start_method: str | None = None
+
+    def __post_init__(self) -> None:
+        _require_some("worker processes", self.count)
+        methods = multiprocessing.get_all_start_methods()
+        if self.start_method is not None and self.start_method not in methods:
+            raise SettingsError(
+                f"Workers were to be started by '{self.start_method}'; this platform has {', '.join(methods)}."
+                f"{did_you_mean(self.start_method, methods)}"
+            )
 
     def start(self, reader: Reads, orders: Iterable[Order], *, pin_memory: bool) -> Generator[Batch]:
         """Yield the batches that are ordered; see Loading."""
@@ -96,16 +122,46 @@ class Workers:
             # The seeds that torch hands to workers are not used, and drawing them must not touch the global generator.
             generator=torch.Generator(),
         )
-        for loaded in loader:
-            if isinstance(loaded, MaskloomError):
-                raise loaded
-            yield loaded
+        with worker_deaths():
+            for loaded in loader:
+                if isinstance(loaded, MaskloomError):
+                    raise loaded
+                yield loaded
 
 
 def loading_by(*, workers: int, threads: int = 0) -> Loading:
     """Return the loading with so many worker processes or threads, which exclude each other; with neither, `Here`."""
     assert not (workers and threads), (workers, threads)
     return Workers(count=workers) if workers else Threads(count=threads) if threads else Here()
+
+
+@contextmanager
+def worker_deaths() -> Iterator[None]:
+    """Turn torch's report that a worker process was killed, which may come at any moment, into a WorkerDiedError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise WorkerDiedError(
+            f"A process that reads data was killed ({str(error).partition('.')[0]}): most likely the machine has run out of "
+            "memory. Start the same command again, with fewer --workers."
+        ) from error
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _require_some(what: str, count: int) -> None:
+    if count < 1:
+        raise SettingsError(f"Reading ahead by {count} {what} was asked for; give at least 1, or read without.")
 
 
 def _in_order(

@@ -5,9 +5,11 @@ been given yet is carried from batch to batch; the largest debts are paid first.
 every dataset goes on where it is, so nothing is repeated or lost.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from shards.errors import SettingsError
 
@@ -26,16 +28,18 @@ class Weight:
         knots: (step, weight) by rising steps. A sudden change at step s has knots at s - 1 and at s.
 
     Raises:
-        SettingsError: There is no knot, steps do not rise from 0 or later, or a weight is negative.
+        SettingsError: There is no knot, steps do not rise from 0 or later, or a weight is negative or not finite.
     """
 
     knots: Knots
 
     def __post_init__(self) -> None:
         steps = [step for step, _ in self.knots]
-        if not steps or steps[0] < 0 or steps != sorted(set(steps)) or min(weight for _, weight in self.knots) < 0:
+        is_rising = steps and steps[0] >= 0 and steps == sorted(set(steps))
+        if not is_rising or not all(0 <= weight < math.inf for _, weight in self.knots):
             raise SettingsError(
-                f"The weights {self.knots} were asked for; give (step, weight) by rising steps, from 0 on, none negative."
+                f"The weights {self.knots} were asked for; give (step, weight) by rising steps, from 0 on, none negative "
+                "and all finite."
             )
 
     @classmethod
@@ -45,7 +49,7 @@ class Weight:
 
     def describe(self) -> str:
         """Return the knots as `step:weight`."""
-        return "/".join(f"{step}:{weight:g}" for step, weight in self.knots)
+        return "/".join(f"{step}:{weight!r}" for step, weight in self.knots)
 
     def at(self, step: int) -> Fraction:
         """Return the weight at a step, exactly."""
@@ -61,7 +65,8 @@ EQUAL = Weight.constant(1.0)
 """What every dataset has unless told otherwise."""
 
 
-def shares(weights: Sequence[Weight], step: int) -> tuple[int, ...]:
+@lru_cache(maxsize=1024)
+def shares(weights: tuple[Weight, ...], step: int) -> tuple[int, ...]:
     """Return what each dataset is owed of one sample at a step, in UNITs: proportional to the weights, adding up to UNIT.
 
     Raises:
@@ -77,6 +82,17 @@ def shares(weights: Sequence[Weight], step: int) -> tuple[int, ...]:
     for place in by_remainder[: UNIT - sum(rounded)]:
         rounded[place] += 1
     return tuple(rounded)
+
+
+def last_change(weights: Sequence[Weight]) -> int:
+    """Return the step from which on no weight changes."""
+    return max(step for weight in weights for step, _ in weight.knots)
+
+
+def require_weight_at_all_steps(weights: tuple[Weight, ...]) -> None:
+    """Raise SettingsError if all weights are zero at some step: between knots they are not unless they are at the knots."""
+    for step in sorted({0, *(step for weight in weights for step, _ in weight.knots)}):
+        shares(weights, step)
 
 
 def quotas(owed_of_one: Sequence[int], debts: Sequence[int], batch: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

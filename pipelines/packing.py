@@ -21,7 +21,7 @@ class FactLength:
     """How many tokens a sample has, by one of the facts in the index: ceil(fact / per_token) * times + extra.
 
     Args:
-        column: The fact, such as `logmel.frames` or `text.characters`; a sample without it has no tokens of that kind.
+        column: The fact, such as `logmel.frames` or `text.longest`; a sample without it has no tokens of that kind.
         per_token: How much of the fact makes one token.
         times: Tokens side by side, such as the bands of a spectrogram.
         extra: Tokens that come in addition, such as the marks of beginning and end.

@@ -1,26 +1,40 @@
 """BatchReader: from visits to a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
 from pipelines.batch import Batch
+from pipelines.classes import Classes
 from pipelines.component import Component, ComponentReader
 from pipelines.damage import DamagePolicy
 from pipelines.encoded import EncodedPictures
 from pipelines.filling import Filling
+from pipelines.fitting import (
+    require_distinct,
+    require_held,
+    require_ids,
+    require_known_maskings,
+    require_look,
+    require_pictures,
+    require_same_settings,
+    require_same_stored,
+    require_shown,
+)
 from pipelines.masking.plan import JointMasking, MaskContext, Masking, MaskPlan
 from pipelines.masking.separate import Separate
 from pipelines.modalities import Image, LogMel, Modality, Text, Tokens, Waveform
 from pipelines.randomness import Draws
 from pipelines.rows import allocate
 from pipelines.views import ViewSet, ViewSource
-from pipelines.visits import Visits
-from shards.errors import MissingFieldError, MissingTargetError, SettingsError, did_you_mean
+from pipelines.visits import LengthsOf, Visits
+from shards.errors import SettingsError
+from shards.schema import LABEL
 from shards.target_table import TargetTable
 
 Maskings = Mapping[str, Masking] | JointMasking
@@ -38,6 +52,7 @@ class BatchReader:
         masking: Who is visible and who is predicted; a modality without a masking gets no plan.
         damage: What becomes of damaged samples.
         encoded: Names of picture modalities that are left as they are stored, for a device that decodes them.
+        lengths_of: Where samples are packed by length, what tells their lengths: none stands in for a shorter one.
         seed: Decides views and masks.
 
     Raises:
@@ -53,18 +68,25 @@ class BatchReader:
     damage: DamagePolicy
     seed: int
     encoded: frozenset[str] = frozenset()
+    lengths_of: LengthsOf | None = None
 
     def __post_init__(self) -> None:
-        _require_distinct([modality.name for modality in self.modalities])
+        require_distinct([modality.name for modality in self.modalities])
         for modality in self.modalities:
-            _require_look(modality, self.looks)
-            _require_held(modality, self.components)
-        _require_known_maskings(self.masking, self.modalities)
-        _require_pictures(self.encoded, self.modalities)
-        _require_same_stored(self.components)
+            require_look(modality, self.looks)
+            require_held(modality, self.components)
+        require_known_maskings(self.masking if isinstance(self.masking, Mapping) else {}, self.modalities)
+        require_pictures(self.encoded, self.modalities)
+        require_same_stored(self.components)
         # Whatever does not fit is refused now, not by the first batch.
         assert self.look_of_stored is not None
         assert self.blank_rows is not None
+        for modality in self.modalities:
+            if isinstance(modality, Tokens):
+                require_ids(modality, self.components[0].stored[modality.stored], self.looks)
+            else:
+                require_shown(modality, self.modalities, self.components)
+                require_same_settings(modality, self.components)
 
     @cached_property
     def readers(self) -> tuple[ComponentReader, ...]:
@@ -91,9 +113,14 @@ class BatchReader:
         return {modality.name: modality.num_tokens for modality in self.modalities}
 
     @cached_property
+    def classes(self) -> Classes:
+        """The numbers of the classes of all datasets."""
+        return Classes.of([component.dataset for component in self.components])
+
+    @cached_property
     def has_labels(self) -> bool:
         """Whether any of the datasets has labels."""
-        return any("label" in component.dataset.manifest.fields for component in self.components)
+        return any(LABEL in component.dataset.manifest.fields for component in self.components)
 
     @cached_property
     def varying(self) -> frozenset[str]:
@@ -111,13 +138,15 @@ class BatchReader:
             )
         )
 
-    def allocate(self, rows: int) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-        """Return memory for the inputs, the lengths and the stored targets of a batch."""
+    def allocate(self, rows: int) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[tuple[str, int], Tensor]]:
+        """Return memory for the inputs, the lengths, and the stored targets of a batch by name and look."""
         inputs = {name: allocate(blank, rows) for name, blank in self.blank_rows.items()}
         lengths = {name: torch.zeros(rows, dtype=torch.int64) for name in sorted(self.varying)}
+        tables = self.components[0].stored
+        tokens = {(modality.stored, modality.look) for modality in self.modalities if isinstance(modality, Tokens)}
         stored = {
-            name: allocate(torch.empty((1, *table.spec.shape), dtype=getattr(torch, table.spec.dtype)), rows)
-            for name, table in self.components[0].stored.items()
+            place: allocate(_row_of(tables[place[0]]), rows)
+            for place in sorted({*self.look_of_stored.items(), *tokens})
         }
         return inputs, lengths, stored
 
@@ -130,15 +159,17 @@ class BatchReader:
             SettingsError: What is stored does not fit its modality.
         """
         filled = Filling(self, visits, step=step).fill()
+        stored = {name: filled.stored[name, look] for name, look in self.look_of_stored.items()}
         tokens = [modality for modality in self.modalities if isinstance(modality, Tokens)]
-        inputs = filled.inputs | {modality.name: _as_ids(filled.stored[modality.stored]) for modality in tokens}
+        ids = {modality.name: _as_ids(filled.stored[modality.stored, modality.look], modality) for modality in tokens}
+        inputs = filled.inputs | ids
         return Batch(
             keys=tuple(filled.keys),
             visits=filled.visits,
             inputs=inputs,
             lengths=filled.lengths,
-            plans=self._plans(filled, inputs),
-            stored=filled.stored,
+            plans=self._plans(filled, inputs, stored),
+            stored=stored,
             labels=torch.from_numpy(filled.labels) if self.has_labels else None,
             damage=tuple(filled.damage),
             step=step,
@@ -149,13 +180,15 @@ class BatchReader:
             },
         )
 
-    def _plans(self, filled: Filling, inputs: Mapping[str, Tensor]) -> dict[str, MaskPlan]:
+    def _plans(
+        self, filled: Filling, inputs: Mapping[str, Tensor], stored: Mapping[str, Tensor]
+    ) -> dict[str, MaskPlan]:
         if not self.masking:
             return {}
         context = MaskContext(
             draws=Draws.of(filled.keys, epochs=filled.visits.epochs.tolist(), seed=self.seed),
             inputs=inputs,
-            stored=filled.stored,
+            stored=stored,
             lengths=filled.lengths,
         )
         if not isinstance(self.masking, Mapping):
@@ -176,85 +209,20 @@ class BatchReader:
         )
 
 
-def _as_ids(rows: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "batch tokens"]:
-    """Return stored token ids as int64, the places of the grid in one row."""
-    return rows.flatten(1).long()
+def _row_of(table: TargetTable) -> Shaped[Tensor, "1 ..."]:
+    return torch.empty((1, *table.spec.shape), dtype=getattr(torch, table.spec.dtype))
 
 
-def _require_distinct(names: Sequence[str]) -> None:
-    if not names:
-        raise SettingsError("A stream needs at least one modality; none was given.")
-    for name in names:
-        if names.count(name) > 1:
-            raise SettingsError(f"Several modalities have the name '{name}'; give each a name of its own.")
+def _as_ids(rows: Shaped[Tensor, "batch ..."], tokens: Tokens) -> Shaped[Tensor, "batch places"]:
+    """Return stored token ids as int64, the places of the grid in one row.
 
-
-def _require_known_maskings(masking: Maskings, modalities: Sequence[Modality]) -> None:
-    names = [modality.name for modality in modalities]
-    for name in masking if isinstance(masking, Mapping) else ():
-        if name not in names:
-            raise SettingsError(
-                f"There is a masking for '{name}', but the modalities are {', '.join(names)}.{did_you_mean(name, names)}"
-            )
-
-
-def _require_pictures(names: frozenset[str], modalities: Sequence[Modality]) -> None:
-    pictures = [modality.name for modality in modalities if isinstance(modality, Image)]
-    for name in sorted(names):
-        if name not in pictures:
-            raise SettingsError(
-                f"'{name}' should be decoded on the device, but the pictures of the stream are "
-                f"{', '.join(pictures) or 'none'}; nothing else can be.{did_you_mean(name, pictures)}"
-            )
-
-
-def _require_look(modality: Modality, looks: Sequence[ViewSource]) -> None:
-    if not 0 <= modality.look < len(looks):
+    Raises:
+        SettingsError: An id is not one of the vocabulary.
+    """
+    ids = torch.from_numpy(rows.flatten(1).numpy().astype(np.int64))
+    if len(ids) and int(ids.max()) >= tokens.vocabulary:
         raise SettingsError(
-            f"The modality '{modality.name}' shows look {modality.look}, but there are views for looks 0..{len(looks) - 1}."
+            f"The tokens '{tokens.name}' have a vocabulary of {tokens.vocabulary}, but '{tokens.stored}' holds the id "
+            f"{int(ids.max())}. Give the modality the vocabulary of the tokenizer that the target was made with."
         )
-    size = getattr(modality, "size", None)
-    if size is not None and size != looks[modality.look].size:
-        raise SettingsError(
-            f"The modality '{modality.name}' takes pictures of {size} pixels, but the views have "
-            f"{looks[modality.look].size}."
-        )
-
-
-def _require_held(modality: Modality, components: Sequence[Component]) -> None:
-    """Raise unless some dataset holds what a modality shows."""
-    name = modality.stored if isinstance(modality, Tokens) else modality.field
-    if isinstance(modality, Tokens):
-        held = {name for component in components for name in component.stored}
-        if name not in held:
-            raise MissingTargetError(
-                f"The modality '{modality.name}' reads the stored target '{name}', but the stream was given "
-                f"{', '.join(sorted(held)) or 'none'}.{did_you_mean(name, held)}"
-            )
-        return
-    held = {name for component in components for name in component.dataset.manifest.fields}
-    if name not in held:
-        roots = ", ".join(str(component.dataset.root) for component in components)
-        raise MissingFieldError(
-            f"A modality reads the field '{name}', but {roots} holds only {', '.join(sorted(held))}."
-            f"{did_you_mean(name, held)}"
-        )
-
-
-def _require_same_stored(components: Sequence[Component]) -> None:
-    """Raise unless all datasets bring the same stored targets."""
-    first = components[0]
-    for component in components[1:]:
-        for name in {*first.stored, *component.stored}:
-            if name not in first.stored or name not in component.stored:
-                lacking = component if name in first.stored else first
-                raise MissingTargetError(
-                    f"The dataset '{lacking.name}' of the mixture brings no stored target '{name}', as another one does. "
-                    f"Make it with `maskloom targets {lacking.dataset.root}`."
-                )
-            ours, theirs = first.stored[name].spec, component.stored[name].spec
-            if (ours.shape, ours.dtype, ours.views) != (theirs.shape, theirs.dtype, theirs.views):
-                raise SettingsError(
-                    f"The stored target '{name}' is {ours.dtype} {ours.shape} in '{first.name}' and {theirs.dtype} "
-                    f"{theirs.shape} in '{component.name}', or of other views; a mixture needs the same everywhere."
-                )
+    return ids

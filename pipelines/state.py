@@ -56,13 +56,17 @@ class StreamState:
             StreamMismatchError: It was written by another version, or is not a state at all.
         """
         wanted = {"identity": StreamIdentity, "position": Position}
-        is_known = data.get("version") == STATE_VERSION and set(data) == {"version", *wanted}
-        if not is_known or any(
-            set(data[name]) != {field.name for field in fields(kind)} for name, kind in wanted.items()
-        ):
+        is_known = (
+            isinstance(data, Mapping)
+            and data.get("version") == STATE_VERSION
+            and set(data) == {"version", *wanted}
+            and all(_has_fields_of(kind, data[name]) for name, kind in wanted.items())
+            and all(isinstance(data["position"][name], list) for name in ("counters", "debts"))
+        )
+        if not is_known:
             raise StreamMismatchError(
-                f"The saved position in the data has version {data.get('version')} and the entries {', '.join(data)}; "
-                f"this version of maskloom reads version {STATE_VERSION}. Resume with the maskloom that wrote it."
+                f"The saved position in the data is {data!r}; this version of maskloom reads version {STATE_VERSION} of it. "
+                "Resume with the maskloom that wrote it."
             )
         position: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data["position"].items()
@@ -78,10 +82,14 @@ class StreamState:
                     f"The saved position belongs to a stream with {field.name} {theirs}, but this stream has {field.name} "
                     f"{ours}. Resume with the same {field.name}, or start a new run."
                 )
-        numbers = (saved.position.step, saved.position.since, saved.position.pack, *saved.position.counters)
         expected = len(self.position.counters)
-        if min(numbers) < 0 or {len(saved.position.counters), len(saved.position.debts)} != {expected}:
+        if not saved.position.is_sound(expected):
             raise StreamMismatchError(
-                f"The saved position {saved.position.to_json()} makes no sense for a stream of {expected} datasets: the "
-                "file that it was read from is damaged."
+                f"The saved position {saved.position} makes no sense for a stream of {expected} datasets: the file that it was "
+                "read from is damaged."
             )
+
+
+def _has_fields_of(kind: type, data: object) -> bool:
+    """Tell whether JSON is an object with the fields of a dataclass."""
+    return isinstance(data, Mapping) and set(data) == {field.name for field in fields(kind)}

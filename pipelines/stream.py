@@ -5,7 +5,6 @@ pure functions of the seed, the position and the key of the sample. So nothing a
 workers or on what was read before, and the state of a stream is where it stands: a few whole numbers.
 """
 
-from collections import deque
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,20 +13,23 @@ import numpy as np
 from pipelines.batch import Batch
 from pipelines.component import Component
 from pipelines.damage import DamageLedger, DamagePolicy, RaiseOnDamage
+from pipelines.lengths import Lengths
 from pipelines.loading import Here, Loading
+from pipelines.mixing import require_weight_at_all_steps
 from pipelines.modalities import Modality
 from pipelines.order import ORDER_VERSION, SampleOrder, Shuffle
 from pipelines.packing import Packing
-from pipelines.permutation import Int64s
 from pipelines.randomness import hash_key
 from pipelines.reader import BatchReader, Maskings
 from pipelines.state import StreamIdentity, StreamMismatchError, StreamState
 from pipelines.views import FreshViews, ViewPolicy, ViewSource
-from pipelines.visits import BatchPlan, Mixture, PackBatches, Position, SampleBatches, Visits
+from pipelines.visits import BatchPlan, LengthsOf, Mixture, PackBatches, Position, SampleBatches, Visits
 from shards.dataset import Dataset
 from shards.errors import SettingsError
 
 __all__ = ["Component", "Stream", "StreamMismatchError", "StreamState", "sequential", "steps_per_epoch"]
+
+Views = ViewPolicy | ViewSource
 
 WIDEST_SHUFFLE = Shuffle()
 NO_DAMAGE = RaiseOnDamage()
@@ -54,7 +56,8 @@ class Stream:
     Args:
         components: The datasets that are mixed, each with its weight and stored targets; several need names.
         modalities: What is rendered.
-        views: How samples are looked at: FreshViews, or the ViewSet that stored targets were computed on; one for each look.
+        views: How samples are looked at: a policy, whose view number e epoch e looks at, FreshViews, or the ViewSet that
+            stored targets were computed on; one for each look.
         masking: The masking of each modality by its name, or one for several together; a modality without one gets no plan.
         global_batch: Samples per step over all ranks; with `packing`, packs.
         seed: Decides the order, the views and the masks.
@@ -79,7 +82,7 @@ class Stream:
         components: Sequence[Component],
         *,
         modalities: Sequence[Modality],
-        views: ViewSource | Sequence[ViewSource],
+        views: Views | Sequence[Views],
         masking: Maskings,
         global_batch: int,
         seed: int,
@@ -95,16 +98,19 @@ class Stream:
     ) -> None:
         _require_names(components)
         self._components = tuple(components)
+        lengths_of = None if packing is None else Lengths.of(self._components, packing)
         self._reader = BatchReader(
             components=self._components,
             modalities=tuple(modalities),
-            looks=tuple(views) if isinstance(views, Sequence) else (views,),
+            looks=tuple(map(_source, views if isinstance(views, Sequence) else [views])),
             masking=masking,
             damage=damage,
             seed=seed,
             encoded=frozenset(encoded),
+            lengths_of=lengths_of,
         )
-        self._plan = _batch_plan(self._components, size=global_batch, seed=seed, shuffle=shuffle, packing=packing)
+        mixture = _mixture(self._components, seed=seed, shuffle=shuffle)
+        self._plan = _batch_plan(mixture, size=global_batch, seed=seed, packing=packing, lengths_of=lengths_of)
         start = Position.start(len(components))
         self._plan.part(self._plan.batch(start)[0], rank=share.rank, world_size=share.world_size)
         identity = _identity(self._components, seed=seed, size=global_batch, shuffle=shuffle, packing=packing)
@@ -115,7 +121,7 @@ class Stream:
         self._steps = steps
         self._pin_memory = pin_memory
         self._running: Generator[Batch] | None = None
-        self._ahead: deque[Position] = deque()
+        self._ahead: dict[int, Position] = {}
 
     @property
     def state(self) -> StreamState:
@@ -132,17 +138,18 @@ class Stream:
             StopIteration: `steps` batches have been handed out.
             TooMuchDamageError: More samples are damaged than the ledger allows.
         """
-        if self._running is None:
-            self._running = self._loading.start(self._reader, self._orders(), pin_memory=self._pin_memory)
         try:
+            if self._running is None:
+                self._running = self._loading.start(self._reader, self._orders(), pin_memory=self._pin_memory)
             batch = next(self._running)
+            if self._ledger is not None:
+                self._ledger.record(batch.damage)
+            position = self._ahead.pop(batch.step)
         except BaseException:
-            # A generator that has raised is over; the next call starts a new one at the same batch.
+            # What was read ahead is dropped, and the next call starts again at the batch that was not handed out.
             self.close()
             raise
-        self._state = replace(self._state, position=self._ahead.popleft())
-        if self._ledger is not None:
-            self._ledger.record(batch.damage)
+        self._state = replace(self._state, position=position)
         return batch
 
     def resume(self, state: StreamState) -> None:
@@ -174,7 +181,7 @@ class Stream:
         position = self._state.position
         while not self._is_over(position):
             visits, after = self._plan.batch(position)
-            self._ahead.append(after)
+            self._ahead[position.step] = after
             yield position.step, self._plan.part(visits, rank=self._share.rank, world_size=self._share.world_size)
             position = after
 
@@ -191,13 +198,13 @@ def sequential(
     dataset: Dataset,
     *,
     modalities: Sequence[Modality],
-    views: ViewPolicy | ViewSource,
+    views: Views,
     batch: int,
     loading: Loading = HERE,
 ) -> Iterator[Batch]:
     """Yield every sample once, in the order of ids, in batches of `batch`; the last one may be smaller.
 
-    For evaluation: view 0 of the policy under seed 0, no masks, no stored targets.
+    For evaluation: the views of epoch 0 under seed 0, no masks, no stored targets.
 
     Raises:
         MissingFieldError: The dataset does not hold the field of a modality.
@@ -206,7 +213,7 @@ def sequential(
     reader = BatchReader(
         components=(Component(dataset=dataset),),
         modalities=tuple(modalities),
-        looks=(views if isinstance(views, ViewSource) else FreshViews(policy=views),),
+        looks=(_source(views),),
         masking={},
         damage=RaiseOnDamage(),
         seed=0,
@@ -219,44 +226,28 @@ def sequential(
     yield from loading.start(reader, orders, pin_memory=False)
 
 
-def _batch_plan(
-    components: Sequence[Component], *, size: int, seed: int, shuffle: Shuffle, packing: Packing | None
-) -> BatchPlan:
-    mixture = Mixture(
-        orders=tuple(
-            SampleOrder(
-                num_samples=component.dataset.num_samples,
-                seed=hash_key(seed, component.name),
-                shuffle=shuffle,
-            )
-            for component in components
-        ),
-        weights=tuple(component.weight for component in components),
+def _source(views: Views) -> ViewSource:
+    return views if isinstance(views, ViewSource) else FreshViews(policy=views)
+
+
+def _mixture(components: Sequence[Component], *, seed: int, shuffle: Shuffle) -> Mixture:
+    weights = tuple(component.weight for component in components)
+    require_weight_at_all_steps(weights)
+    orders = (
+        SampleOrder(num_samples=component.dataset.num_samples, seed=hash_key(seed, component.name), shuffle=shuffle)
+        for component in components
     )
+    return Mixture(orders=tuple(orders), weights=weights)
+
+
+def _batch_plan(
+    mixture: Mixture, *, size: int, seed: int, packing: Packing | None, lengths_of: LengthsOf | None
+) -> BatchPlan:
     if size < 1:
         raise SettingsError(f"A global batch of {size} was asked for; it has to be at least 1.")
-    if packing is None:
+    if packing is None or lengths_of is None:
         return SampleBatches(mixture=mixture, size=size)
-    return PackBatches(mixture=mixture, size=size, packing=packing, lengths_of=_Lengths(components, packing), seed=seed)
-
-
-@dataclass(frozen=True)
-class _Lengths:
-    """How many tokens visits have, by the index."""
-
-    components: Sequence[Component]
-    packing: Packing
-
-    def __call__(self, visits: Visits) -> Int64s:
-        """Return the tokens of each visit, at least 1."""
-        tokens = np.zeros(len(visits), np.int64)
-        for place, component in enumerate(self.components):
-            rows = np.flatnonzero(visits.datasets == place)
-            for length in self.packing.lengths.values():
-                if rows.size and length.column.partition(".")[0] in component.dataset.manifest.fields:
-                    facts = component.dataset.column(visits.ids[rows], length.column)
-                    tokens[rows] += length.tokens(facts.astype(np.float64))
-        return np.maximum(tokens, 1)
+    return PackBatches(mixture=mixture, size=size, packing=packing, lengths_of=lengths_of, seed=seed)
 
 
 def _identity(

@@ -6,12 +6,12 @@ that a stream has to remember is its position, a few whole numbers.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from pipelines.mixing import Weight, quotas, shares
+from pipelines.mixing import UNIT, Weight, last_change, quotas, shares
 from pipelines.order import SampleOrder, rank_slice
 from pipelines.packing import Packing, dealt_packs, shuffled_packs
 from pipelines.permutation import Int64s
@@ -66,6 +66,18 @@ class Position:
         """Return the position before the first batch."""
         return cls(step=0, counters=(0,) * num_datasets, debts=(0,) * num_datasets)
 
+    def is_sound(self, num_datasets: int) -> bool:
+        """Tell whether a stream of so many datasets can stand here."""
+        places = (self.step, self.since, self.pack, *self.counters)
+        return (
+            all(type(number) is int for number in (*places, *self.debts))
+            and len(self.counters) == len(self.debts) == num_datasets
+            and min(places) >= 0
+            and self.since <= self.step
+            and sum(self.debts) == 0
+            and max(map(abs, self.debts)) <= num_datasets * UNIT
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the position as JSON values."""
         return asdict(self) | {"counters": list(self.counters), "debts": list(self.debts)}
@@ -91,9 +103,14 @@ class Mixture:
     orders: tuple[SampleOrder, ...]
     weights: tuple[Weight, ...]
 
+    @cached_property
+    def _last_change(self) -> int:
+        return last_change(self.weights)
+
     def take(self, position: Position, count: int) -> tuple[Visits, Position]:
         """Return the next `count` samples, lane by lane, and the position with their counters; `step` stays."""
-        taken, debts = quotas(shares(self.weights, position.since), position.debts, count)
+        owed_of_one = shares(self.weights, min(position.since, self._last_change))
+        taken, debts = quotas(owed_of_one, position.debts, count)
         runs = list(zip(self.orders, position.counters, taken, strict=True))
         lanes = np.concatenate([order.lane_shares(first, size) for order, first, size in runs])
         visits = Visits(
@@ -141,7 +158,7 @@ class PackBatches:
         found: list[Visits] = []
         missing = self.size
         while missing:
-            window = _window(self, position.counters, position.debts, position.since)
+            window = self._windows(position.counters, position.debts, position.since)
             packs = range(position.pack, min(position.pack + missing, window.num_packs))
             found.append(window.packs(packs, numbered_from=self.size - missing))
             missing -= len(packs)
@@ -152,6 +169,26 @@ class PackBatches:
                 else replace(position, pack=packs.stop)
             )
         return _joined(found), replace(position, step=position.step + 1)
+
+    @cached_property
+    def _windows(self) -> Callable[[tuple[int, ...], tuple[int, ...], int], "_Window"]:
+        return lru_cache(maxsize=4)(self._window)
+
+    def _window(self, counters: tuple[int, ...], debts: tuple[int, ...], since: int) -> "_Window":
+        """Pack the window that begins where the datasets stand."""
+        begin = Position(step=since, counters=counters, debts=debts, since=since)
+        visits, after = self.mixture.take(begin, self.packing.window)
+        key = hash_key(self.seed, *counters, "packs")
+        packs = shuffled_packs(self.lengths_of(visits), capacity=self.packing.capacity, key=key)
+        order = np.argsort(packs, kind="stable")
+        num_packs = int(packs.max()) + 1
+        return _Window(
+            visits=replace(visits.at(order), packs=packs[order]),
+            num_packs=num_packs,
+            starts=np.searchsorted(packs[order], np.arange(num_packs + 1)),
+            counters=after.counters,
+            debts=after.debts,
+        )
 
     def part(self, visits: Visits, *, rank: int, world_size: int) -> Visits:
         """Return what a rank reads of a global batch: an equal number of packs, of about equal cost.
@@ -183,24 +220,6 @@ class _Window:
         found = self.visits.at(slice(self.starts[packs.start], self.starts[packs.stop]))
         assert found.packs is not None
         return replace(found, packs=found.packs - packs.start + numbered_from)
-
-
-@lru_cache(maxsize=4)
-def _window(plan: PackBatches, counters: tuple[int, ...], debts: tuple[int, ...], since: int) -> _Window:
-    """Pack the window that begins where the datasets stand."""
-    begin = Position(step=since, counters=counters, debts=debts, since=since)
-    visits, after = plan.mixture.take(begin, plan.packing.window)
-    key = hash_key(plan.seed, *counters, "packs")
-    packs = shuffled_packs(plan.lengths_of(visits), capacity=plan.packing.capacity, key=key)
-    order = np.argsort(packs, kind="stable")
-    num_packs = int(packs.max()) + 1
-    return _Window(
-        visits=replace(visits.at(order), packs=packs[order]),
-        num_packs=num_packs,
-        starts=np.searchsorted(packs[order], np.arange(num_packs + 1)),
-        counters=after.counters,
-        debts=after.debts,
-    )
 
 
 def _joined(parts: list[Visits]) -> Visits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from shards.errors import CorruptShardError, Damage, DatasetError, MissingFieldE
 from shards.index_block import IndexBlock
 from shards.location import Root, locate_dataset, store_of
 from shards.manifest import Manifest, parse_manifest, read_manifest
+from shards.open_files import most_open_shards
 from shards.remote.access import Access
 from shards.sample import Sample
 from shards.schema import BLOCK
@@ -30,9 +32,9 @@ __all__ = ["Dataset", "Ids"]
 OpenBlock = tuple[ShardReader, IndexBlock]
 """A block and what reads its rows."""
 
-_OPEN_SHARDS = 256
-_KEPT_BLOCKS = 2048
-"""Blocks of the index that are kept in memory for each choice of fields, about 20 kB each."""
+_KEPT_BLOCKS = 8192
+"""Blocks of the index that are kept in memory for each choice of fields, about 20 kB each: those that a shuffle goes through
+at a time, twice over."""
 
 
 class Dataset:
@@ -261,7 +263,7 @@ class Dataset:
         """
         reader = self._readers.get(shard)
         if reader is None:
-            self._forget_shards(len(self._readers) - _OPEN_SHARDS + 1)
+            self._forget_shards(len(self._readers) - most_open_shards() + 1)
             tar, index = self._shards.path(shard, "tar"), self._shards.path(shard, "index")
             reader = self._readers[shard] = ShardReader(
                 lambda: self.store.open(tar),
@@ -274,7 +276,7 @@ class Dataset:
 
     def _forget_shards(self, count: int) -> None:
         """Drop the `count` shards that were opened first, with their blocks, so that their files are closed."""
-        for shard in list(self._readers)[: max(count, 0)]:
+        for shard in list(islice(self._readers, max(count, 0))):
             places = range(shard * BLOCKS_PER_SHARD, shard * BLOCKS_PER_SHARD + -(-self.shard_samples(shard) // BLOCK))
             for blocks in self._blocks.values():
                 for place in places:

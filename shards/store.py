@@ -11,7 +11,8 @@ from shards.errors import CorruptShardError, Damage
 from shards.index import ArrowTable
 from shards.spans import Span
 
-_KEPT_BLOCKS = 4096
+_KEPT_BLOCKS = 8192
+"""Blocks that a shuffle goes through at a time, twice over."""
 
 Work = Callable[[], object]
 

@@ -17,6 +17,7 @@ from shards.bounded import Bounded
 from shards.errors import CorruptShardError, Damage, DatasetError, MissingTargetError, did_you_mean
 from shards.index import ArrowTable
 from shards.location import Root, require_folder, store_of
+from shards.open_files import most_open_shards
 from shards.receipt import RECEIPTS, FileRecord, receipt_path
 from shards.schema import BLOCK
 from shards.shard_table import BLOCKS_PER_SHARD
@@ -57,8 +58,6 @@ __all__ = [
 
 TARGETS = "targets"
 TARGET = "target.json"
-
-_OPEN_SHARDS = 256
 
 
 def target_folder(root: Root, target_id: str) -> Root:
@@ -264,7 +263,7 @@ class TargetTable:
 
     def _forget(self) -> None:
         self._store = store_of(self._folder, f"{self._dataset.dataset_id.partition(':')[0]}/{self.spec.target_id}")
-        self._tables: Bounded[int, ArrowTable] = Bounded(_OPEN_SHARDS)
+        self._tables: Bounded[int, ArrowTable] = Bounded(most_open_shards())
         kept = self._store.kept_blocks(BLOCK * self.spec.row_bytes)
         self._blocks: Bounded[int, list[npt.NDArray[Any]]] = Bounded(kept)
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from pipelines.component import Component
 from pipelines.damage import DamageLedger, RaiseOnDamage, SubstituteDamaged
 from pipelines.device.copy import OnDevice
-from pipelines.loading import loading_by
+from pipelines.loading import loading_by, worker_deaths
 from pipelines.state import StreamState
 from pipelines.stream import Share, Stream, steps_per_epoch
 from pipelines.views import FreshViews, ViewSet
@@ -228,6 +228,7 @@ def _train(prepared: Prepared, manner: Manner, world: World, stop: StopRequest, 
         stack.callback(stream.close)
         if world.is_first:
             prepared.run.note_start(_start(prepared, manner, world))
+        stack.enter_context(worker_deaths())
         return Loop(
             learner,
             OnDevice(stream, world.device),
@@ -266,11 +267,17 @@ def _stream(prepared: Prepared, manner: Manner, world: World) -> Stream:
         seed=seed,
         share=Share(rank=world.rank, world_size=world.size),
         damage=SubstituteDamaged(seed=seed) if manner.damage_budget else RaiseOnDamage(),
-        ledger=DamageLedger(prepared.run.damage(world.rank), budget=manner.damage_budget),
+        ledger=_ledger(prepared.run, world, budget=manner.damage_budget),
         loading=loading_by(workers=manner.workers, threads=manner.threads),
         encoded=[modality.name for modality in recipe.modalities] if manner.decode == "device" else (),
         pin_memory=world.device.type == "cuda",
     )
+
+
+def _ledger(run: RunFolder, world: World, *, budget: int) -> DamageLedger:
+    """The ledger of this rank, which knows what all ranks have written down before."""
+    own = run.damage(world.rank)
+    return DamageLedger(own, budget=budget, others=[path for path in run.damage_files() if path != own])
 
 
 def _pace(prepared: Prepared, manner: Manner, world: World) -> Pace:
@@ -300,7 +307,10 @@ def _start(prepared: Prepared, manner: Manner, world: World) -> dict[str, Any]:
         "precision": prepared.precision,
         "accumulate": manner.accumulate,
         "workers": manner.workers,
-        "threads": torch.get_num_threads(),
+        "threads": manner.threads,
+        "decode": manner.decode,
+        "damage_budget": manner.damage_budget,
+        "torch_threads": torch.get_num_threads(),
         "versions": software_versions(),
     }
 

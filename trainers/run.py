@@ -142,8 +142,12 @@ class RunFolder:
 
     def damaged_samples(self) -> Iterator[dict[str, Any]]:
         """Yield what is written down about damaged samples, over all ranks."""
-        for path in sorted(self.root.glob(f"{DAMAGE}-*.jsonl")):
+        for path in self.damage_files():
             yield from (sample for _, sample in complete_lines(path))
+
+    def damage_files(self) -> list[Path]:
+        """Return the files of damaged samples of all ranks."""
+        return sorted(self.root.glob(f"{DAMAGE}-*.jsonl"))
 
     def note_start(self, start: Mapping[str, Any]) -> None:
         """Add a line about a start; raises StorageError if it cannot be written."""
@@ -186,7 +190,7 @@ class RunFolder:
             for name in (CHECKPOINTS, TENSORBOARD, EVAL, TEMPORARY):
                 if (self.root / name).exists():
                     shutil.rmtree(self.root / name)
-            for path in self.root.glob(f"{DAMAGE}-*.jsonl"):
+            for path in self.damage_files():
                 path.unlink()
             for name in (METRICS, STARTS, REPORT, SCHEDULE, RUN_CARD):
                 (self.root / name).unlink(missing_ok=True)

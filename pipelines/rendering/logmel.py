@@ -85,9 +85,9 @@ class LogMelRenderer:
     def _frames_per_second(self, view: View) -> float:
         if self.hop_seconds is not None:
             return 1 / self.hop_seconds
-        if view.start or view.seconds:
+        if view.start or view.seconds is not None:
             raise SettingsError(
-                f"The view shows {view.seconds:g} s from {view.start:g} s on, but the dataset does not record how far frames "
+                f"The view shows {view.seconds} s from {view.start:g} s on, but the dataset does not record how far frames "
                 f"of '{self.field}' are apart. Look at all of them (WholeSpan, or no time policy), or ingest the sound again."
             )
         return 0.0

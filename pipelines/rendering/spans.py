@@ -20,7 +20,7 @@ def span_of(view: View, *, per_second: float, begins: float, length: int, most: 
         first in the row: above 0 where the stored line begins after the view.
     """
     start = round((view.start - begins) * per_second)
-    wanted = min(most, round(view.seconds * per_second)) if view.seconds else most
+    wanted = most if view.seconds is None else min(most, round(view.seconds * per_second))
     first = min(max(0, start), length)
     last = max(first, min(start + wanted, length))
     return first, last, first - start if last > first else 0

@@ -184,7 +184,7 @@ def _in_parts(places: Sequence[float], extent: Extent) -> tuple[int, ...]:
 def _moment_of(frames: tuple[int, ...], extent: Extent) -> Moment:
     """Return the moment of these frames: until the last has been shown, but not beyond the end of the clip."""
     if not frames:
-        return Moment(frames=(), start=0.0, seconds=extent.seconds)
+        return Moment(frames=(), start=0.0, seconds=extent.seconds or None)
     start = extent.times[frames[0]]
     return Moment(frames=frames, start=start, seconds=max(0.0, _end_of(frames[-1], extent) - start))
 

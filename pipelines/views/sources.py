@@ -1,7 +1,7 @@
 """Which view of a sample an epoch looks at: a fresh one, or one of the named views of stored targets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from pipelines.permutation import Int64s
 from pipelines.randomness import hash_key
 from pipelines.views.naming import TIME_POLICIES, VIEW_POLICIES, policy_from_json, policy_to_json, require_names
-from pipelines.views.view import Extent, TimePolicy, View, ViewPolicy, ticket_of
+from pipelines.views.view import ALWAYS, Extent, TimePolicy, View, ViewPolicy, ticket_of
 from shards.errors import SettingsError
 
 
@@ -170,8 +170,18 @@ def _view_of(
     view = View()
     if policy is not None and extent.height > 0 and extent.width > 0:
         view = policy.view(key, k, height=extent.height, width=extent.width, seed=seed)
-    ticket = ticket_of(key, k, seed=seed)
-    if time is None:
-        return replace(view, ticket=ticket)
-    moment = time.moment(key, k, extent=extent, seed=seed)
-    return replace(view, frames=moment.frames, start=moment.start, seconds=moment.seconds, ticket=ticket)
+    moment = ALWAYS if time is None else time.moment(key, k, extent=extent, seed=seed)
+    # This runs for every sample; dataclasses.replace would take several times as long.
+    return View(
+        top=view.top,
+        left=view.left,
+        height=view.height,
+        width=view.width,
+        flip=view.flip,
+        size=view.size,
+        colours=view.colours,
+        frames=moment.frames,
+        start=moment.start,
+        seconds=moment.seconds,
+        ticket=ticket_of(key, k, seed=seed),
+    )

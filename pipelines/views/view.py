@@ -54,7 +54,7 @@ class View:
         colours: How colours are changed after the crop; None leaves them as they are.
         frames: Numbers of the stored frames that are shown, ascending, some of them perhaps several times.
         start: Where sound and features begin, in seconds from the start of the clip.
-        seconds: How long they last; 0 for as long as there is sound.
+        seconds: How long they last; None for as long as there is sound.
         ticket: 64 bits from which all else is drawn: the subset of a cloud, one caption of several, noise.
     """
 
@@ -67,7 +67,7 @@ class View:
     colours: ColourFactors | None = None
     frames: tuple[int, ...] = ()
     start: float = 0.0
-    seconds: float = 0.0
+    seconds: float | None = None
     ticket: int = 0
 
 
@@ -77,7 +77,11 @@ class Moment:
 
     frames: tuple[int, ...]
     start: float
-    seconds: float
+    seconds: float | None
+
+
+ALWAYS = Moment(frames=(), start=0.0, seconds=None)
+"""All sound there is, and no frame."""
 
 
 @runtime_checkable

@@ -176,14 +176,36 @@ def test_the_ledger_lists_every_damaged_sample_once(root: Path, tmp_path: Path) 
     damage_payload(root)
     path = tmp_path / "damage.jsonl"
     for _ in range(2):  # the second stream resumes from nothing, and meets the same again
-        stream = open_stream(root, damage=SubstituteDamaged(seed=1), ledger=DamageLedger(path, budget=5))
-        take(stream, 22)
-    written = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(line["key"], line["kind"], line["field"], line["epoch"]) for line in written] == [
-        ("sample-0040", "payload", "image", 0),
-        ("sample-0040", "payload", "image", 1),
-    ]
-    assert all("sample-0040" in line["message"] for line in written)
+        stream = open_stream(root, damage=SubstituteDamaged(seed=1), ledger=DamageLedger(path, budget=1))
+        assert len(damage_of(take(stream, 22))) == 2  # once in each of two epochs
+    (line,) = (json.loads(line) for line in path.read_text().splitlines())
+    assert (line["key"], line["kind"], line["field"], line["epoch"]) == ("sample-0040", "payload", "image", 0)
+    assert "sample-0040" in line["message"]
+
+
+def test_a_rank_counts_what_others_have_written_down(root: Path, tmp_path: Path) -> None:
+    damage_payload(root)
+    damage_header(root)
+    first, second = tmp_path / "damage-0.jsonl", tmp_path / "damage-1.jsonl"
+    take(open_stream(root, damage=SubstituteDamaged(seed=1), ledger=DamageLedger(first, budget=2)))
+    ledger = DamageLedger(second, budget=2, others=[first])
+    assert len(ledger) == 2
+    take(open_stream(root, damage=SubstituteDamaged(seed=1), ledger=ledger))
+    assert not second.exists()
+
+
+def test_a_ledger_that_is_full_loses_no_batch(root: Path) -> None:
+    damage_payload(root)
+    stream = open_stream(root, damage=SubstituteDamaged(seed=1), ledger=DamageLedger(None, budget=0))
+    steps = []
+    for _ in range(14):
+        try:
+            steps.append(next(stream).step)
+        except TooMuchDamageError:
+            break
+    assert steps == list(range(stream.state.position.step))
+    with pytest.raises(TooMuchDamageError):
+        next(stream)
 
 
 def test_more_damage_than_the_budget_stops_the_stream_and_says_where_it_is_listed(root: Path, tmp_path: Path) -> None:
@@ -207,9 +229,10 @@ def test_a_ledger_that_was_torn_by_a_kill_goes_on(tmp_path: Path) -> None:
         file.write('{"step": 4, "sam')
     ledger = DamageLedger(path, budget=9)
     assert len(ledger) == 1
-    other = DamagedSample(**{**json.loads(path.read_text().splitlines()[0]), "step": 5})
-    ledger.record([one, other])
-    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [3, 5]
+    first = json.loads(path.read_text().splitlines()[0])
+    again, other = DamagedSample(**{**first, "step": 5}), DamagedSample(**{**first, "step": 6, "sample": 8})
+    ledger.record([one, again, other])
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [3, 6]
 
 
 def store_tokens(root: Path) -> None:

@@ -235,7 +235,7 @@ def test_a_shard_that_is_gone_leaves_cards_that_say_so(tmp_path: Path) -> None:
     dataset.shard_paths(1)[0].unlink()
     page = Page(render_page(Dataset.open(tmp_path), samples=4))
     assert len(page.cards) == 4
-    assert "cannot be opened" in page.card_text["3"]
+    assert "cannot be read" in page.card_text["scene-0003"]
 
 
 @pytest.mark.parametrize("most", [150_000, 400_000])
@@ -281,7 +281,8 @@ def test_only_the_samples_that_are_shown_are_read(dataset: Dataset, monkeypatch:
     original = ShardReader.read
 
     def counted(self: ShardReader, row: Row) -> Sample:
-        read.append(row[0])
+        block, number = row
+        read.append(block.keys[number])
         return original(self, row)
 
     monkeypatch.setattr(ShardReader, "read", counted)

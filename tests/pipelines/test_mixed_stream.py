@@ -77,7 +77,7 @@ PACKING = Packing(
     capacity=128,
     lengths={
         "image": FactLength(column="image.width", per_token=24, times=16, at_most=16),
-        "text": FactLength(column="text.characters", extra=2, at_most=32),
+        "text": FactLength(column="text.longest", extra=2, at_most=32),
     },
     window=100,
 )

@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.mixing import UNIT, Weight, quotas, shares
+from pipelines.mixing import UNIT, Weight, quotas, require_weight_at_all_steps, shares
 from shards.errors import SettingsError
 
 some_weights = st.lists(st.floats(0, 1000, allow_subnormal=False), min_size=1, max_size=8).filter(
@@ -19,14 +21,14 @@ def drawn(weights: list[Weight], batch: int, steps: int) -> np.ndarray:
     """The samples taken of each dataset, [steps, datasets]."""
     debts, rows = (0,) * len(weights), []
     for step in range(steps):
-        taken, debts = quotas(shares(weights, step), debts, batch)
+        taken, debts = quotas(shares(tuple(weights), step), debts, batch)
         rows.append(taken)
     return np.array(rows)
 
 
 @given(some_weights, st.integers(0, 10**9))
 def test_shares_add_up_to_one_sample_and_follow_the_weights(values: list[float], step: int) -> None:
-    found = shares(constant(*values), step)
+    found = shares(tuple(constant(*values)), step)
     assert sum(found) == UNIT
     for share, value in zip(found, values, strict=True):
         assert abs(share / UNIT - value / sum(values)) < 2 / UNIT * len(values)
@@ -79,12 +81,25 @@ def test_a_dataset_of_weight_zero_gets_nothing_whatever_it_is_owed() -> None:
     assert taken[5:, 1].tolist() == [0] * 7
 
 
-@pytest.mark.parametrize("knots", [(), ((-1, 1.0),), ((5, 1.0), (5, 2.0)), ((5, 1.0), (4, 2.0)), ((0, -1.0),)])
+@pytest.mark.parametrize(
+    "knots", [(), ((-1, 1.0),), ((5, 1.0), (5, 2.0)), ((5, 1.0), (4, 2.0)), ((0, -1.0),), ((0, math.nan),)]
+)
 def test_weights_that_make_no_sense_are_refused(knots: tuple[tuple[int, float], ...]) -> None:
     with pytest.raises(SettingsError, match="rising steps"):
         Weight(knots=knots)
 
 
+def test_a_mixture_whose_weights_reach_zero_together_is_refused_before_it_begins() -> None:
+    falling = [Weight(knots=((0, 1.0), (90, 0.0))), Weight(knots=((0, 2.0), (50, 0.0)))]
+    with pytest.raises(SettingsError, match="At step 90 all weights"):
+        require_weight_at_all_steps(tuple(falling))
+    require_weight_at_all_steps((*falling, Weight.constant(0.1)))
+
+
+def test_weights_that_differ_in_the_last_digit_are_described_apart() -> None:
+    assert Weight.constant(1234567.0).describe() != Weight.constant(1234568.4).describe()
+
+
 def test_weights_that_are_all_zero_are_refused_with_the_step() -> None:
     with pytest.raises(SettingsError, match="At step 7 all weights"):
-        shares([Weight(knots=((6, 1.0), (7, 0.0)))], 7)
+        shares((Weight(knots=((6, 1.0), (7, 0.0))),), 7)

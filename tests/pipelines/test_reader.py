@@ -186,7 +186,9 @@ def test_a_modality_of_another_kind_than_the_field_is_refused(scenes: Dataset) -
 
 def test_another_number_of_channels_is_an_error_with_the_key(scenes: Dataset) -> None:
     bands = Raster(size=SIZE, patch=4, field="depth", channels=13)
-    with pytest.raises(SettingsError, match=r"'depth' of sample 's00' of .* takes 13 channels, but its field 'depth' has 1"):
+    with pytest.raises(
+        SettingsError, match=r"'depth' of sample 's00' of .* takes 13 channels, but its field 'depth' has 1"
+    ):
         read(reader_of(scenes, bands), 1)
 
 

@@ -1,6 +1,8 @@
 import json
 import multiprocessing
+import os
 import re
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ import simplejpeg
 import torch
 
 from pipelines.batch import Batch
-from pipelines.loading import Here, Loading, Threads, Workers
+from pipelines.loading import Here, Loading, Threads, WorkerDiedError, Workers, worker_deaths
 from pipelines.masking.block import BlockPatches
 from pipelines.masking.random import RandomPatches
 from pipelines.modalities import Image, Tokens
@@ -257,17 +259,60 @@ def test_a_state_of_another_stream_is_refused_with_both_values(
         stream.resume(saved)
 
 
-@pytest.mark.parametrize("position", [{"counters": (1, 2)}, {"step": -1}, {"debts": ()}])
+@pytest.mark.parametrize(
+    "position",
+    [
+        {"counters": (1, 2)},
+        {"step": -1},
+        {"debts": ()},
+        {"counters": (1.5,)},
+        {"debts": (2**40,)},
+        {"since": 10**9},
+        {"step": "3"},
+    ],
+)
 def test_a_position_that_makes_no_sense_is_refused(dataset: Dataset, position: dict[str, Any]) -> None:
     stream = open_stream(dataset)
     with pytest.raises(StreamMismatchError, match="makes no sense for a stream of 1 datasets"):
         stream.resume(replace(stream.state, position=replace(stream.state.position, **position)))
 
 
-@pytest.mark.parametrize("change", [{"version": 99}, {"spare": 1}, {"position": {"step": 3}}])
+@pytest.mark.parametrize(
+    "change", [{"version": 99}, {"spare": 1}, {"position": {"step": 3}}, {"identity": None}, {"position": []}]
+)
 def test_a_state_that_cannot_be_understood_is_refused(dataset: Dataset, change: dict[str, Any]) -> None:
     with pytest.raises(StreamMismatchError, match="reads version 2"):
         StreamState.from_json(open_stream(dataset).state.to_json() | change)
+
+
+def test_a_list_is_no_state() -> None:
+    with pytest.raises(StreamMismatchError, match="reads version 2"):
+        StreamState.from_json([])  # type: ignore[arg-type]
+
+
+def test_ways_of_loading_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(SettingsError, match="0 threads"):
+        Threads(count=0)
+    with pytest.raises(SettingsError, match="-1 worker processes"):
+        Workers(count=-1)
+    with pytest.raises(SettingsError, match="Did you mean 'spawn'"):
+        Workers(count=1, start_method="spwan")
+
+
+def test_a_worker_that_is_killed_is_told_in_words(dataset: Dataset) -> None:
+    stream = open_stream(dataset, loading=Workers(count=1))
+    next(stream)
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGKILL)  # type: ignore[arg-type]
+    with pytest.raises(WorkerDiedError, match="out of memory"), worker_deaths():
+        for _ in range(50):
+            next(stream)
+    stream.close()
+
+
+def test_a_policy_stands_for_fresh_views_by_it(dataset: Dataset) -> None:
+    (batch,), (expected,) = take(open_stream(dataset, views=CROP), 1), take(open_stream(dataset), 1)
+    assert torch.equal(batch.inputs["image"], expected.inputs["image"])
 
 
 def test_stored_targets_belong_to_the_pixels_beside_them(dataset: Dataset) -> None:
@@ -399,14 +444,14 @@ def test_a_flipped_bit_is_an_error_with_the_key(single_shard: Path) -> None:
         next(open_stream(Dataset.open(single_shard), global_batch=7))
 
 
-def test_a_sample_without_the_field_is_an_error_with_its_key(
+def test_a_stream_of_one_field_that_some_samples_lack_is_refused(
     tmp_path: Path, make_shard: Callable[[Path, dict[str, bytes]], None]
 ) -> None:
     jpeg = simplejpeg.encode_jpeg(np.full((20, 20, 3), 99, dtype=np.uint8))
     make_shard(tmp_path / "a.tar", {"with.jpg": jpeg, "with.txt": b"both", "without.txt": b"text alone"})
     adopt(tmp_path)
-    with pytest.raises(MissingFieldError, match=r"Sample 'without' .* has no 'image'"):
-        next(open_stream(Dataset.open(tmp_path), global_batch=2))
+    with pytest.raises(MissingFieldError, match=r"'image' alone .* 1 of the 2 samples of .* --require image"):
+        open_stream(Dataset.open(tmp_path), global_batch=2)
 
 
 def test_a_dataset_without_labels_gives_none(

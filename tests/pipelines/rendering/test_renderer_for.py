@@ -55,7 +55,7 @@ def test_every_modality_of_a_dataset_is_rendered(many_kinds: Dataset, modality: 
     views = FreshViews(policy=CenterCrop(size=16), time=RandomClip(count=4))
     view = views.choose(sample.key, epoch=0, seed=0, extent=extent)[1]
     if isinstance(modality, LogMel):
-        view = replace(view, seconds=0.0)  # this dataset does not say how far its features are apart
+        view = replace(view, seconds=None)  # this dataset does not say how far its features are apart
     data = (sample.fields | sample.frames)[modality.field]
     row, real = renderer.render(data, sample.facts, view, extent)
     blank = renderer.empty(3)

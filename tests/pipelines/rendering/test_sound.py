@@ -199,3 +199,10 @@ def test_a_row_of_sound_is_float32_from_the_stored_integers() -> None:
     stored = audio(np.sin(np.arange(8_000) / 7) * 0.9)
     wave, _ = rendered(SOUND, stored, View())
     assert torch.equal((wave * 32768).round() / 32768, wave)
+
+
+def test_a_moment_of_no_length_shows_no_sound_and_one_without_a_length_all_of_it() -> None:
+    features = written_clock()
+    _, nothing = rendered(FEATURES, features, View(start=0.5, seconds=0.0))
+    _, everything = rendered(FEATURES, features, View())
+    assert (nothing, everything) == (0, FEATURES.modality.num_tokens)

@@ -1,0 +1,174 @@
+"""Whether the parts of a stream fit together, found out before anything is read."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pipelines.component import Component
+from pipelines.modalities import Decoded, Image, LogMel, Modality, Tokens, Waveform
+from pipelines.packing import FactLength
+from pipelines.views import ViewSet, ViewSource
+from shards.dataset import Dataset
+from shards.errors import MissingFieldError, MissingTargetError, SettingsError, did_you_mean
+from shards.schema import KINDS
+from shards.target_table import TargetTable
+
+
+def require_distinct(names: Sequence[str]) -> None:
+    """Raise SettingsError unless there is a modality, and each has a name of its own."""
+    if not names:
+        raise SettingsError("A stream needs at least one modality; none was given.")
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingsError(f"Several modalities have the name '{name}'; give each a name of its own.")
+
+
+def require_known_maskings(maskings: Mapping[str, Any], modalities: Sequence[Modality]) -> None:
+    """Raise SettingsError if there is a masking for a modality that does not exist."""
+    names = [modality.name for modality in modalities]
+    for name in maskings:
+        if name not in names:
+            raise SettingsError(
+                f"There is a masking for '{name}', but the modalities are {', '.join(names)}.{did_you_mean(name, names)}"
+            )
+
+
+def require_pictures(names: frozenset[str], modalities: Sequence[Modality]) -> None:
+    """Raise SettingsError unless all that should be decoded on the device are pictures."""
+    pictures = [modality.name for modality in modalities if isinstance(modality, Image)]
+    for name in sorted(names):
+        if name not in pictures:
+            raise SettingsError(
+                f"'{name}' should be decoded on the device, but the pictures of the stream are "
+                f"{', '.join(pictures) or 'none'}; nothing else can be.{did_you_mean(name, pictures)}"
+            )
+
+
+def require_look(modality: Modality, looks: Sequence[ViewSource]) -> None:
+    """Raise SettingsError unless the look of a modality exists and has pictures of its size."""
+    if not 0 <= modality.look < len(looks):
+        raise SettingsError(
+            f"The modality '{modality.name}' shows look {modality.look}, but there are views for looks 0..{len(looks) - 1}."
+        )
+    size = getattr(modality, "size", None)
+    if size is not None and size != looks[modality.look].size:
+        raise SettingsError(
+            f"The modality '{modality.name}' takes pictures of {size} pixels, but the views have "
+            f"{looks[modality.look].size}."
+        )
+
+
+def require_held(modality: Modality, components: Sequence[Component]) -> None:
+    """Raise unless some dataset holds what a modality shows.
+
+    Raises:
+        MissingTargetError: No dataset brings the stored target.
+        MissingFieldError: No dataset holds the field.
+    """
+    if isinstance(modality, Tokens):
+        stored = {name for component in components for name in component.stored}
+        if modality.stored not in stored:
+            raise MissingTargetError(
+                f"The modality '{modality.name}' reads the stored target '{modality.stored}', but the stream was given "
+                f"{', '.join(sorted(stored)) or 'none'}.{did_you_mean(modality.stored, stored)}"
+            )
+        return
+    held = {name for component in components for name in component.dataset.manifest.fields}
+    if modality.field not in held:
+        raise MissingFieldError(
+            f"A modality reads the field '{modality.field}', but {_roots(components)} holds only "
+            f"{', '.join(sorted(held))}.{did_you_mean(modality.field, held)}"
+        )
+
+
+def require_shown(modality: Decoded, modalities: Sequence[Modality], components: Sequence[Component]) -> None:
+    """Raise MissingFieldError if there is nothing but one modality to show, and some samples do not have it."""
+    for component in components:
+        dataset = component.dataset
+        shown = [other for other in modalities if isinstance(other, Tokens) or _holds(dataset, other.field)]
+        lacking = dataset.num_samples - dataset.num_with(modality.field)
+        if shown == [modality] and lacking:
+            raise MissingFieldError(
+                f"A stream of '{modality.field}' alone was asked for, but {lacking:,} of the {dataset.num_samples:,} samples "
+                f"of {dataset.root} do not have it. Ingest with --require {modality.field}, or stream something else beside it."
+            )
+
+
+def require_same_settings(modality: Decoded, components: Sequence[Component]) -> None:
+    """Raise SettingsError if datasets of a mixture hold sound of different rates, or features of different kinds."""
+    name, part = ("logmel", None) if isinstance(modality, LogMel) else ("audio", "rate")
+    if not isinstance(modality, LogMel | Waveform):
+        return
+    found: dict[str, Any] = {}
+    for component in components:
+        settings = component.dataset.manifest.settings.get(name)
+        if _holds(component.dataset, modality.field) and isinstance(settings, Mapping):
+            found[component.name] = settings.get(part) if part else settings
+    for other, settings in found.items():
+        first, expected = next(iter(found.items()))
+        if settings != expected:
+            raise SettingsError(
+                f"The '{modality.field}' of '{first}' and of '{other}' cannot be mixed: the first has {name} {expected}, the "
+                f"second {settings}. Ingest one of them again with the settings of the other."
+            )
+
+
+def require_same_stored(components: Sequence[Component]) -> None:
+    """Raise unless all datasets bring the same stored targets.
+
+    Raises:
+        MissingTargetError: A dataset lacks one.
+        SettingsError: They differ in shape, dtype or views.
+    """
+    first = components[0]
+    for component in components[1:]:
+        for name in {*first.stored, *component.stored}:
+            if name not in first.stored or name not in component.stored:
+                lacking = component if name in first.stored else first
+                raise MissingTargetError(
+                    f"The dataset '{lacking.name}' of the mixture brings no stored target '{name}', as another one does. "
+                    f"Make it with `maskloom targets {lacking.dataset.root}`."
+                )
+            ours, theirs = first.stored[name].spec, component.stored[name].spec
+            if (ours.shape, ours.dtype, ours.views) != (theirs.shape, theirs.dtype, theirs.views):
+                raise SettingsError(
+                    f"The stored target '{name}' is {ours.dtype} {ours.shape} in '{first.name}' and {theirs.dtype} "
+                    f"{theirs.shape} in '{component.name}', or of other views; a mixture needs the same everywhere."
+                )
+
+
+def require_ids(tokens: Tokens, table: TargetTable, looks: Sequence[ViewSource]) -> None:
+    """Raise SettingsError unless a stored target holds one id for each place of a grid, of the views that are looked at."""
+    spec = table.spec
+    if not np.issubdtype(np.dtype(spec.dtype), np.integer) or prod(spec.shape) != tokens.num_tokens:
+        raise SettingsError(
+            f"The tokens '{tokens.name}' are {tokens.num_tokens} ids on the grid {tokens.grid}, but the stored target "
+            f"'{tokens.stored}' holds {spec.dtype} {tuple(spec.shape)}."
+        )
+    if looks[tokens.look] != ViewSet.from_json(spec.views):
+        raise SettingsError(
+            f"The tokens '{tokens.name}' show look {tokens.look}, whose views are {looks[tokens.look]}, but the stored target "
+            f"'{tokens.stored}' was computed on others. Give that look ViewSet.from_json(table.spec.views)."
+        )
+
+
+def require_length(name: str, length: FactLength, components: Sequence[Component]) -> None:
+    """Raise MissingFieldError unless a length is that of a fact which the index of some dataset keeps."""
+    field, _, fact = length.column.rpartition(".")
+    kinds = {name: kind for component in components for name, kind in component.dataset.manifest.kinds.items()}
+    columns = [f"{held}.{kept}" for held, kind in kinds.items() for kept in KINDS[kind].facts]
+    if field not in kinds or fact not in KINDS[kinds[field]].facts:
+        raise MissingFieldError(
+            f"The length '{name}' counts '{length.column}', which no index of {_roots(components)} keeps."
+            f"{did_you_mean(length.column, columns)}"
+        )
+
+
+def _holds(dataset: Dataset, field: str) -> bool:
+    return field in dataset.manifest.fields
+
+
+def _roots(components: Sequence[Component]) -> str:
+    return ", ".join(str(component.dataset.root) for component in components)
