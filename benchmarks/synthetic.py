@@ -28,7 +28,7 @@ def write_captions(root: Path, *, shards: int, shard_size: int) -> Dataset:
     """Seal a dataset of captions of one word."""
     data = b"caption"
     member = Member(extension="txt", sha256=raw_sha256(data))
-    facts = {"text.characters": len(data), "text.captions": 1}
+    facts = {"text.characters": len(data), "text.longest": len(data), "text.captions": 1}
     for shard in range(shards):
         with ShardWriter(root, shard=shard, plan_id="synthetic", fields=_FIELDS) as writer:
             for number in range(shard * shard_size, (shard + 1) * shard_size):

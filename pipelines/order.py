@@ -7,9 +7,9 @@ same number of blocks to each. Inside a lane, groups of blocks are shuffled samp
 the lanes, so a batch takes as many samples from every lane (or one more), and a lane touches few blocks at a time and
 leaves them for good when it has passed through a group.
 
-The blocks that could not be dealt evenly, and the stub, are shuffled on their own and end the epoch. Batches are runs of
-positions: they do not depend on how many processes or workers share them, and one that reaches beyond the end of an epoch
-begins the next. Nothing is repeated, left out or filled up.
+The blocks that could not be dealt evenly, and the stub, are shuffled on their own and strewn evenly over the epoch.
+Batches are runs of positions: they do not depend on how many processes or workers share them, and one that reaches
+beyond the end of an epoch begins the next. Nothing is repeated, left out or filled up.
 """
 
 from dataclasses import dataclass
@@ -30,26 +30,28 @@ POSITIONS_AHEAD = 16_384
 """Positions computed together: for a small batch, calling numpy would cost more than the arithmetic."""
 
 _MIN_BLOCKS_PER_LANE = 8
+_GOLDEN_RATIO = 0.6180339887498949
+"""Multiples of it, modulo 1, are spread evenly, however many are taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shuffle:
     """How widely samples are shuffled, which is also how much is read at the same time.
 
-    While an epoch passes, every lane has a group of blocks in use: `lanes` * `group_blocks` * 64 samples over all ranks.
-    Narrower groups need less room in the cache of a remote dataset, wider ones mix better.
+    While an epoch passes, every lane has a group of blocks in use: `lanes` * `group_blocks` * 64 samples over all ranks, and
+    those few that could not be dealt evenly. Fewer need less room in the cache of a remote dataset, more mix better.
 
     Args:
-        lanes: Most lanes that blocks are dealt out to; small datasets have fewer, so that a lane has about 8 blocks. A
-            number that the batch and the number of nodes divide gives each node lanes of its own.
+        lanes: Most lanes that blocks are dealt out to. Small datasets have fewer, so that a lane has about 8 blocks, and
+            larger groups, so that as many blocks are in use. A number that the nodes divide gives each node its own lanes.
         group_blocks: Blocks that are shuffled together, sample by sample, inside a lane.
 
     Raises:
         SettingsError: There would be no lane, or nothing in a group.
     """
 
-    lanes: int = 256
-    group_blocks: int = 16
+    lanes: int = 1024
+    group_blocks: int = 4
 
     def __post_init__(self) -> None:
         if self.lanes < 1 or self.group_blocks < 1:
@@ -104,25 +106,36 @@ class SampleOrder:
     def lane_shares(self, first: int, count: int) -> npt.NDArray[np.float64]:
         """Return, for the same positions, where in [0, 1) their lanes stand among all lanes.
 
-        Sorted by it, equal parts of a batch are what the ranks read, so that a rank keeps its lanes and their blocks. The
-        samples that end an epoch have no lane and are spread evenly.
+        Sorted by it, equal parts of a batch are what the ranks read, so that a rank keeps its lanes and their blocks. Samples
+        that were not dealt have no lane and go to all ranks alike.
         """
         places = np.arange(first, first + count, dtype=np.int64) % self.num_samples
-        beyond = places - self._num_dealt
-        in_lanes = places % self.num_lanes / self.num_lanes
-        return np.where(beyond < 0, in_lanes, beyond / max(1, self.num_samples - self._num_dealt))
+        strewn, is_strewn = self._strewn(places)
+        in_lanes = (places - strewn) % self.num_lanes / self.num_lanes
+        return np.where(is_strewn, strewn * _GOLDEN_RATIO % 1, in_lanes)
 
     def places(self, epoch: int, places: Int64s) -> Int64s:
         """Return the ids at `places`, each in 0 .. num_samples - 1, of an epoch."""
         ids = np.empty_like(places)
-        is_dealt = places < self._num_dealt
-        ids[is_dealt] = self._dealt(epoch, places[is_dealt])
-        ids[~is_dealt] = self._left_over(epoch, places[~is_dealt] - self._num_dealt)
+        strewn, is_strewn = self._strewn(places)
+        ids[~is_strewn] = self._dealt(epoch, (places - strewn)[~is_strewn])
+        ids[is_strewn] = self._left_over(epoch, strewn[is_strewn])
         return ids
+
+    def _strewn(self, places: Int64s) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+        """Return how many samples that were not dealt come before each place, and whether there is one at it."""
+        num_left = self.num_samples - self._num_dealt
+        before = places * num_left // self.num_samples
+        return before, (places + 1) * num_left // self.num_samples > before
 
     @property
     def _num_blocks(self) -> int:
         return self.num_samples // BLOCK
+
+    @property
+    def _group_blocks(self) -> int:
+        """Blocks to a group: more where there are fewer lanes."""
+        return self.shuffle.lanes * self.shuffle.group_blocks // self.num_lanes
 
     @property
     def _blocks_per_lane(self) -> int:
@@ -135,10 +148,10 @@ class SampleOrder:
 
     def _dealt(self, epoch: int, places: Int64s) -> Int64s:
         positions, lanes = np.divmod(places, self.num_lanes)
-        group = self.shuffle.group_blocks * BLOCK
+        group = self._group_blocks * BLOCK
         # Lanes begin with groups of different sizes, so that they do not all come to new blocks at the same time.
-        is_long = self._blocks_per_lane > self.shuffle.group_blocks
-        ahead = lanes * self.shuffle.group_blocks // self.num_lanes * BLOCK * is_long
+        is_long = self._blocks_per_lane > self._group_blocks
+        ahead = lanes * self._group_blocks // self.num_lanes * BLOCK * is_long
         groups = (positions + ahead) // group
         starts = np.maximum(0, groups * group - ahead)
         sizes = np.minimum((groups + 1) * group - ahead, self._blocks_per_lane * BLOCK) - starts
@@ -147,7 +160,7 @@ class SampleOrder:
         return self._blocks(epoch, ranks) * BLOCK + shuffled % BLOCK
 
     def _left_over(self, epoch: int, places: Int64s) -> Int64s:
-        """Return the ids at `places` of what ends the epoch: the blocks that are not dealt, and the stub."""
+        """Return the ids at `places` of what is not dealt: the blocks beyond those of all lanes, and the stub."""
         size = self.num_samples - self._num_dealt
         shuffled = permute(places, size=size, key=hash_key(self.seed, epoch, "left over"))
         ids = self._num_dealt + shuffled

@@ -23,7 +23,7 @@ class StreamIdentity:
         order_version: See `pipelines.order`.
         seed: Decides the order, the views and the masks.
         global_batch: Samples, or packs, per step over all ranks.
-        shuffle: Lanes and blocks to a group, as `256x16`.
+        shuffle: Lanes and blocks to a group, as `1024x4`.
         weights: Of every dataset, as `step:weight` by rising steps; empty for a single dataset.
         packing: Capacity, window and lengths of packs; empty where nothing is packed.
     """

@@ -1,111 +1,24 @@
-import json
-import multiprocessing
-import os
 import re
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import simplejpeg
 import torch
 
-from pipelines.batch import Batch
-from pipelines.loading import Here, Loading, Threads, WorkerDiedError, Workers, worker_deaths
+from pipelines.loading import Here, Loading, Threads, Workers
 from pipelines.masking.block import BlockPatches
-from pipelines.masking.random import RandomPatches
 from pipelines.modalities import Image, Tokens
-from pipelines.order import Shuffle
-from pipelines.stream import Component, Share, Stream, StreamMismatchError, StreamState, sequential
+from pipelines.stream import Share, sequential
 from pipelines.transforms.image import decode_image, render
-from pipelines.views import CenterCrop, Extent, FreshViews, RandomResizedCrop, ViewSet
+from pipelines.views import CenterCrop, FreshViews, ViewSet
 from shards.adopt import adopt
 from shards.dataset import Dataset
 from shards.errors import CorruptShardError, MissingFieldError, MissingTargetError, SettingsError
-from shards.target_table import TargetTable
-
-IMAGE = Image(size=16, patch=4)
-CROP = RandomResizedCrop(size=16, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip_probability=0.5)
-BATCH = 24
-NUM_SAMPLES = 269
-
-
-def open_stream(dataset: Dataset, *, stored: dict[str, TargetTable] | None = None, **changed: Any) -> Stream:
-    settings: dict[str, Any] = {
-        "modalities": (IMAGE,),
-        "views": FreshViews(policy=CROP),
-        "masking": {"image": RandomPatches(ratio=0.75)},
-        "global_batch": BATCH,
-        "seed": 1,
-    }
-    return Stream([Component(dataset=dataset, stored=stored or {})], **settings | changed)
-
-
-def take(stream: Stream, count: int) -> list[Batch]:
-    with closing(stream):
-        return list(islice(stream, count))
-
-
-def assert_same(found: Batch, expected: Batch) -> None:
-    assert found.keys == expected.keys
-    assert found.step == expected.step
-    assert found.visits.epochs.tolist() == expected.visits.epochs.tolist()
-    assert torch.equal(found.inputs["image"], expected.inputs["image"])
-    assert torch.equal(found.plans["image"].visible, expected.plans["image"].visible)
-    assert torch.equal(found.plans["image"].target, expected.plans["image"].target)
-    assert found.labels is not None
-    assert expected.labels is not None
-    assert torch.equal(found.labels, expected.labels)
-
-
-def joined(parts: list[Batch]) -> Batch:
-    """Put the parts of all ranks back together."""
-    plans = [part.plans["image"] for part in parts]
-    epochs = np.concatenate([part.visits.epochs for part in parts])
-    return replace(
-        parts[0],
-        keys=tuple(key for part in parts for key in part.keys),
-        visits=replace(parts[0].visits, epochs=epochs),
-        inputs={"image": torch.cat([part.inputs["image"] for part in parts])},
-        plans={
-            "image": replace(
-                plans[0],
-                visible=torch.cat([plan.visible for plan in plans]),
-                target=torch.cat([plan.target for plan in plans]),
-            )
-        },
-        labels=torch.cat([part.labels for part in parts if part.labels is not None]),
-    )
-
-
-class PixelTarget(TargetTable):
-    """A stored target that holds the pixels of each named view."""
-
-    def __init__(self, dataset: Dataset, views: ViewSet) -> None:
-        self._samples = dataset
-        self._view_set = views
-
-    @property
-    def spec(self) -> Any:
-        return SimpleNamespace(views=self._view_set.to_json(), shape=(3, 16, 16), dtype="uint8")
-
-    def read(self, ids: npt.NDArray[np.int64], k: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        rows = []
-        for sample, number in zip(self._samples.read(ids, ("image",)), k.tolist(), strict=True):
-            pixels = decode_image(sample.fields["image"])
-            extent = Extent(height=pixels.shape[0], width=pixels.shape[1])
-            view = self._view_set.view(sample.key, number, extent=extent)
-            rows.append(render(pixels, view).numpy())
-        return np.stack(rows)
+from tests.pipelines.streams import BATCH, CROP, IMAGE, NUM_SAMPLES, PixelTarget, assert_same, joined, open_stream, take
 
 
 def test_a_batch_holds_rendered_pixels_labels_and_plans(dataset: Dataset) -> None:
@@ -161,153 +74,6 @@ def test_every_world_size_sees_the_same_global_batches(dataset: Dataset, world_s
     ]
     for step in (0, 5, 11, 12):
         assert_same(joined([batches[step] for batches in ranks]), whole[step])
-
-
-AHEAD = [
-    Workers(count=1, start_method="fork"),
-    Workers(count=4, start_method="fork"),
-    Threads(count=1),
-    Threads(count=3),
-    pytest.param(Workers(count=2, start_method="spawn"), marks=pytest.mark.slow),
-]
-
-
-@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores are meant
-@pytest.mark.parametrize("loading", AHEAD)
-def test_who_makes_the_batches_changes_nothing(dataset: Dataset, loading: Loading) -> None:
-    here = take(open_stream(dataset), 14)
-    elsewhere = take(open_stream(dataset, loading=loading), 14)
-    for found, expected in zip(elsewhere, here, strict=True):
-        assert_same(found, expected)
-
-
-@pytest.mark.parametrize("loading", [Here(), Workers(count=2, start_method="fork"), Threads(count=2)])
-@pytest.mark.parametrize("stops", [(1,), (11,), (12,), (13,), (3, 4), (1, 11, 1)])
-def test_resume_repeats_no_sample_and_skips_none(dataset: Dataset, loading: Loading, stops: tuple[int, ...]) -> None:
-    uninterrupted = take(open_stream(dataset), sum(stops) + 4)
-    found, state = [], open_stream(dataset).state
-    for count in (*stops, 4):
-        stream = open_stream(dataset, loading=loading)
-        stream.resume(StreamState.from_json(json.loads(json.dumps(state.to_json()))))
-        found += take(stream, count)
-        state = stream.state
-    for batch, expected in zip(found, uninterrupted, strict=True):
-        assert_same(batch, expected)
-
-
-def test_the_state_is_small_and_points_at_the_next_batch(dataset: Dataset) -> None:
-    stream = open_stream(dataset)
-    steps = [stream.state.position.step]
-    with closing(stream):
-        steps += [stream.state.position.step for _ in islice(stream, 12)]
-    assert steps == list(range(13))
-    assert len(json.dumps(stream.state.to_json())) < 500
-
-
-@pytest.mark.parametrize("loading", [Workers(count=1), Threads(count=2)])
-def test_iterating_again_continues(dataset: Dataset, loading: Loading) -> None:
-    stream = open_stream(dataset, loading=loading)
-    with closing(stream):
-        steps = [batch.step for _ in range(3) for batch in islice(stream, 2)]
-        stream.close()
-        steps += [batch.step for batch in islice(stream, 2)]
-    assert steps == list(range(8))
-
-
-def test_closing_stops_the_workers(dataset: Dataset) -> None:
-    stream = open_stream(dataset, loading=Workers(count=2))
-    next(stream)
-    assert len(multiprocessing.active_children()) == 2
-    stream.close()
-    assert not multiprocessing.active_children()
-
-
-def test_closing_stops_the_threads(dataset: Dataset) -> None:
-    stream = open_stream(dataset, loading=Threads(count=2))
-    next(stream)
-    assert any(thread.name.startswith("stream") for thread in threading.enumerate())
-    stream.close()
-    assert not any(thread.name.startswith("stream") for thread in threading.enumerate())
-
-
-def test_workers_make_their_batches_in_the_memory_that_hands_them_over(dataset: Dataset) -> None:
-    (batch,) = take(open_stream(dataset, loading=Workers(count=1)), 1)
-    (here,) = take(open_stream(dataset), 1)
-    assert batch.inputs["image"].is_shared()
-    assert batch.inputs["image"].stride() == here.inputs["image"].stride()
-
-
-@pytest.mark.parametrize(
-    ("name", "changed"),
-    [
-        ("datasets", {}),
-        ("order_version", {}),
-        ("seed", {"seed": 2}),
-        ("global_batch", {"global_batch": 12}),
-        ("shuffle", {"shuffle": Shuffle(lanes=2, group_blocks=3)}),
-    ],
-)
-def test_a_state_of_another_stream_is_refused_with_both_values(
-    dataset: Dataset, name: str, changed: dict[str, Any]
-) -> None:
-    stream, saved = open_stream(dataset, **changed), open_stream(dataset).state
-    if not changed:
-        other = "=another" if name == "datasets" else 4711
-        saved = replace(saved, identity=replace(saved.identity, **{name: other}))  # type: ignore[arg-type]
-    ours, theirs = getattr(stream.state.identity, name), getattr(saved.identity, name)
-    with pytest.raises(StreamMismatchError, match=f"{name} {theirs}, but .* {name} {ours}"):
-        stream.resume(saved)
-
-
-@pytest.mark.parametrize(
-    "position",
-    [
-        {"counters": (1, 2)},
-        {"step": -1},
-        {"debts": ()},
-        {"counters": (1.5,)},
-        {"debts": (2**40,)},
-        {"since": 10**9},
-        {"step": "3"},
-    ],
-)
-def test_a_position_that_makes_no_sense_is_refused(dataset: Dataset, position: dict[str, Any]) -> None:
-    stream = open_stream(dataset)
-    with pytest.raises(StreamMismatchError, match="makes no sense for a stream of 1 datasets"):
-        stream.resume(replace(stream.state, position=replace(stream.state.position, **position)))
-
-
-@pytest.mark.parametrize(
-    "change", [{"version": 99}, {"spare": 1}, {"position": {"step": 3}}, {"identity": None}, {"position": []}]
-)
-def test_a_state_that_cannot_be_understood_is_refused(dataset: Dataset, change: dict[str, Any]) -> None:
-    with pytest.raises(StreamMismatchError, match="reads version 2"):
-        StreamState.from_json(open_stream(dataset).state.to_json() | change)
-
-
-def test_a_list_is_no_state() -> None:
-    with pytest.raises(StreamMismatchError, match="reads version 2"):
-        StreamState.from_json([])  # type: ignore[arg-type]
-
-
-def test_ways_of_loading_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(SettingsError, match="0 threads"):
-        Threads(count=0)
-    with pytest.raises(SettingsError, match="-1 worker processes"):
-        Workers(count=-1)
-    with pytest.raises(SettingsError, match="Did you mean 'spawn'"):
-        Workers(count=1, start_method="spwan")
-
-
-def test_a_worker_that_is_killed_is_told_in_words(dataset: Dataset) -> None:
-    stream = open_stream(dataset, loading=Workers(count=1))
-    next(stream)
-    for worker in multiprocessing.active_children():
-        os.kill(worker.pid, signal.SIGKILL)  # type: ignore[arg-type]
-    with pytest.raises(WorkerDiedError, match="out of memory"), worker_deaths():
-        for _ in range(50):
-            next(stream)
-    stream.close()
 
 
 def test_a_policy_stands_for_fresh_views_by_it(dataset: Dataset) -> None:
