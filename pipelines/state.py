@@ -57,11 +57,10 @@ class StreamState:
         """
         wanted = {"identity": StreamIdentity, "position": Position}
         is_known = (
-            isinstance(data, Mapping)
-            and data.get("version") == STATE_VERSION
+            data.get("version") == STATE_VERSION
             and set(data) == {"version", *wanted}
             and all(_has_fields_of(kind, data[name]) for name, kind in wanted.items())
-            and all(isinstance(data["position"][name], list) for name in ("counters", "debts"))
+            and all(map(_is_of_numbers, data["position"].values()))
         )
         if not is_known:
             raise StreamMismatchError(
@@ -88,6 +87,11 @@ class StreamState:
                 f"The saved position {saved.position} makes no sense for a stream of {expected} datasets: the file that it was "
                 "read from is damaged."
             )
+
+
+def _is_of_numbers(value: object) -> bool:
+    """Tell whether JSON is a whole number or a list of them."""
+    return all(type(number) is int for number in (value if isinstance(value, list) else [value]))
 
 
 def _has_fields_of(kind: type, data: object) -> bool:

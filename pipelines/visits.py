@@ -70,8 +70,7 @@ class Position:
         """Tell whether a stream of so many datasets can stand here."""
         places = (self.step, self.since, self.pack, *self.counters)
         return (
-            all(type(number) is int for number in (*places, *self.debts))
-            and len(self.counters) == len(self.debts) == num_datasets
+            len(self.counters) == len(self.debts) == num_datasets
             and min(places) >= 0
             and self.since <= self.step
             and sum(self.debts) == 0

@@ -64,10 +64,8 @@ def test_a_state_of_another_stream_is_refused_with_both_values(
         {"counters": (1, 2)},
         {"step": -1},
         {"debts": ()},
-        {"counters": (1.5,)},
         {"debts": (2**40,)},
         {"since": 10**9},
-        {"step": "3"},
     ],
 )
 def test_a_position_that_makes_no_sense_is_refused(dataset: Dataset, position: dict[str, Any]) -> None:
@@ -77,13 +75,17 @@ def test_a_position_that_makes_no_sense_is_refused(dataset: Dataset, position: d
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 99}, {"spare": 1}, {"position": {"step": 3}}, {"identity": None}, {"position": []}]
+    "change",
+    [
+        {"version": 99},
+        {"spare": 1},
+        {"position": {"step": 3}},
+        {"identity": None},
+        {"position": []},
+        {"position": {"step": "3", "counters": [0], "debts": [0], "since": 0, "pack": 0}},
+        {"position": {"step": 3, "counters": [1.5], "debts": [0], "since": 0, "pack": 0}},
+    ],
 )
 def test_a_state_that_cannot_be_understood_is_refused(dataset: Dataset, change: dict[str, Any]) -> None:
     with pytest.raises(StreamMismatchError, match="reads version 2"):
         StreamState.from_json(open_stream(dataset).state.to_json() | change)
-
-
-def test_a_list_is_no_state() -> None:
-    with pytest.raises(StreamMismatchError, match="reads version 2"):
-        StreamState.from_json([])  # type: ignore[arg-type]

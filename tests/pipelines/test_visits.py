@@ -153,7 +153,7 @@ def test_packed_batches_are_full_and_cost_every_rank_about_the_same() -> None:
         sum(float((length_of(plan.part(visits, rank=rank, world_size=4)) ** 2.0).sum()) for visits in batches)
         for rank in range(4)
     ]
-    assert max(costs) / min(costs) < 1.02
+    assert max(costs) / min(costs) < 1.03
 
 
 def test_a_rank_numbers_its_packs_from_zero() -> None:
