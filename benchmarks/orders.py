@@ -38,7 +38,7 @@ def maskloom(samples: int, shard: int) -> Ids:
 
 def maskloom_narrow(samples: int, shard: int) -> Ids:
     """Return the order with a sixteenth of the window."""
-    narrow = Shuffle(group_blocks=WINDOW // 16 // BLOCK // Shuffle().lanes)
+    narrow = Shuffle(lanes=WINDOW // 16 // BLOCK // 4, group_blocks=4)
     return SampleOrder(num_samples=samples, seed=0, shuffle=narrow).ids(0, samples)
 
 
