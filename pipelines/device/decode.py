@@ -1,7 +1,7 @@
 """JPEG files are decoded, cropped and resized where the batch is: by nvJPEG on a GPU, by libjpeg-turbo on a CPU.
 
 Decoders differ: pixels may be a few levels away from those that the CPU path makes, so a target that was stored for pixels
-of the CPU path belongs to these only that nearly.
+of the CPU path belongs to these only that nearly. They are less strict, too: a file that ends too early may show grey.
 """
 
 from collections.abc import Sequence
