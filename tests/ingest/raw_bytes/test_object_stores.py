@@ -8,9 +8,9 @@ from ingest.settings import Limits
 from shards.errors import SourceError
 from tests.ingest.listing import contents, kinds, listed, opened, raw_bytes
 from tests.ingest.pictures import jpeg
+from tests.object_stores import own_bucket
 
 s3fs = pytest.importorskip("s3fs", reason="the extra 's3' is not installed")
-moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
 
 OBJECTS = {
     "set/cat/1.jpg": jpeg(1),
@@ -27,23 +27,12 @@ OBJECTS = {
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """A bucket of a store on this machine, reached as the user's environment says."""
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        s3fs.S3FileSystem.clear_instance_cache()
+    """A bucket of a store on this machine with some objects."""
+    with own_bucket("bucket") as url:
         store = s3fs.S3FileSystem()
-        store.mkdir("bucket")
         for name, data in OBJECTS.items():
             store.pipe_file(f"bucket/{name}", data)
-        yield "s3://bucket"
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
+        yield url
 
 
 def test_a_folder_of_a_bucket_is_a_source_like_any_folder(bucket: str) -> None:

@@ -14,29 +14,17 @@ from shards.garbage import find_garbage
 from shards.location import RemoteRoot, locate_dataset
 from shards.remote.access import Access
 from shards.verify import verify
+from tests.object_stores import own_bucket
 from tests.shards.remote.test_http import ALL, FIELDS, impatient, shuffled_batches, with_targets
 from tests.shards.test_target_table import spec_of
 
 s3fs = pytest.importorskip("s3fs", reason="the extra 's3' is not installed")
-moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
 
 
 @pytest.fixture
 def bucket() -> Iterator[str]:
-    """A bucket of a store on this machine, reached as the user's environment says."""
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("bucket")
-        yield "s3://bucket"
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
+    with own_bucket("datasets") as url:
+        yield url
 
 
 @pytest.fixture
