@@ -297,24 +297,6 @@ class TargetTable:
             if place not in self._blocks:
                 yield partial(self._load, place)
 
-    def damage(self, ids: Ids) -> list[CorruptShardError | None]:
-        """Return, for every sample, the error that reading its rows would raise, or None."""
-        found: dict[int, CorruptShardError | None] = {}
-        places = [place for place, _ in self._dataset.places(ids)]
-        self._store.ahead(self._missing(ids))
-        for place in places:
-            if place not in found:
-                found[place] = self._damage_of(place)
-        return [found[place] for place in places]
-
-    def _damage_of(self, place: int) -> CorruptShardError | None:
-        try:
-            if place not in self._blocks:
-                self._load(place)
-        except CorruptShardError as error:
-            return error
-        return None
-
     def keys(self, shard: int) -> list[str]:
         """Return the keys stored beside the rows of one shard, in order."""
         table = self._table(shard)
