@@ -17,7 +17,9 @@ from shards.manifest import MANIFEST, SHARDS_SCHEMA, Origin, seal
 from shards.sample import Provenance, Sample
 from shards.schema import BLOCK
 from shards.shard_writer import Member, ShardWriter, raw_sha256
-from shards.target_table import TargetSpec, TargetTable, seal_target, write_target_shard
+from shards.target_spec import Coding
+from shards.target_table import TargetSpec, TargetTable
+from shards.target_writer import seal_target, write_target_shard
 
 _FIELDS = {"text": "text"}
 
@@ -61,7 +63,7 @@ def write_target(
         preprocessing="",
         views=views.to_json(),
         shape=shape,
-        dtype=dtype,
+        coding=Coding(dtype=dtype),
         software={},
     )
     for shard in range(dataset.manifest.num_shards):

@@ -26,16 +26,15 @@ from shards.errors import CorruptShardError, DatasetError, MissingFieldError, Se
 from shards.receipt import committed_shards
 from shards.sample import Sample
 from shards.schema import BLOCK
+from shards.target_spec import Coding
 from shards.target_table import (
     STORED_TYPES,
     SealedTarget,
-    TargetBlock,
     TargetSpec,
     TargetTable,
-    seal_target,
     target_folder,
-    write_target_shard,
 )
+from shards.target_writer import TargetBlock, seal_target, write_target_shard
 
 SOFTWARE = ("maskloom", "torch", "torchvision", "simplejpeg", "pillow")
 PARITY_SAMPLES = 64
@@ -73,7 +72,7 @@ def make_spec(name: str, teacher: Teacher, views: ViewSet, dtype: str) -> Target
         preprocessing=teacher.preprocessing,
         views=views.to_json(),
         shape=teacher.shape,
-        dtype=dtype,
+        coding=Coding(dtype=dtype),
         software={package: version(package) for package in SOFTWARE},
     )
 

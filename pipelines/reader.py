@@ -210,7 +210,7 @@ class BatchReader:
 
 
 def _row_of(table: TargetTable) -> Shaped[Tensor, "1 ..."]:
-    return torch.empty((1, *table.spec.shape), dtype=getattr(torch, table.spec.dtype))
+    return torch.empty((1, *table.spec.stored_shape), dtype=getattr(torch, table.spec.dtype))
 
 
 def _as_ids(rows: Shaped[Tensor, "batch ..."], tokens: Tokens) -> Shaped[Tensor, "batch places"]:

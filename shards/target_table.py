@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator
+from functools import cached_property, partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,24 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shards.array_header import UnreadableArrayError, read_array_header
 from shards.bounded import Bounded
 from shards.errors import CorruptShardError, Damage, DatasetError, MissingTargetError, did_you_mean
 from shards.index import ArrowTable
-from shards.location import Root, require_folder, store_of
+from shards.location import Root, store_of
 from shards.open_files import most_open_shards
-from shards.receipt import RECEIPTS, FileRecord, receipt_path
+from shards.receipt import RECEIPTS, FileRecord
 from shards.schema import BLOCK
 from shards.shard_table import BLOCKS_PER_SHARD
 from shards.storage import (
     bytes_digest,
-    create_if_absent,
-    file_digest,
-    publish,
-    replace_file,
-    short_digest,
-    storage_errors,
-    sync,
-    temporary_path,
 )
 from shards.store import Work
 from shards.target_spec import STORED_TYPES, SealedTarget, TargetReceipt, TargetSpec
@@ -50,71 +44,19 @@ __all__ = [
     "read_sealed",
     "read_target_receipt",
     "require_bound",
-    "seal_target",
     "sealed_targets",
     "target_folder",
-    "write_target_shard",
 ]
 
 TARGETS = "targets"
 TARGET = "target.json"
+PROJECTION = "projection.npy"
+"""Where a target stored as principal components keeps what turns them into values: the mean and the components in turn."""
 
 
 def target_folder(root: Root, target_id: str) -> Root:
     """Return the folder of a target inside the dataset `root`."""
     return root / TARGETS / target_id if isinstance(root, Path) else root.folder(f"{TARGETS}/{target_id}")
-
-
-TargetBlock = tuple[list[str], list[npt.NDArray[Any]]]
-"""Keys of up to 64 samples, and for each view an array (samples, *shape) of the stored dtype."""
-
-
-def write_target_shard(dataset: Dataset, spec: TargetSpec, shard: int, blocks: Iterable[TargetBlock]) -> int:
-    """Store one shard of a target, block by block, commit its receipt, and return the number of samples.
-
-    Args:
-        dataset: The dataset the target belongs to.
-        spec: What the values are.
-        shard: Number of the base shard.
-        blocks: The blocks of the base shard in order.
-
-    Raises:
-        StorageError: The target cannot be written.
-    """
-    folder = require_folder(target_folder(dataset.root, spec.target_id), "storing a target")
-    temporary = temporary_path(folder, f"{shard:06d}.arrow")
-    try:
-        with storage_errors(temporary):
-            samples = _write_blocks(temporary, spec, blocks)
-            sync(temporary)
-        digest, size = file_digest(temporary, "sha256"), temporary.stat().st_size
-        name = f"{shard:06d}-{short_digest(digest)}.arrow"
-        publish(temporary, folder / name)
-    finally:
-        temporary.unlink(missing_ok=True)
-    receipt = TargetReceipt(
-        shard=shard,
-        target_id=spec.target_id,
-        base_digest=dataset.shard_digest(shard),
-        samples=samples,
-        file=FileRecord(path=name, bytes=size, digest=digest),
-    )
-    create_if_absent(folder, receipt_path(folder, shard), receipt.to_json())
-    return samples
-
-
-def _write_blocks(path: Path, spec: TargetSpec, blocks: Iterable[TargetBlock]) -> int:
-    element = STORED_TYPES[spec.dtype]
-    kind = pa.list_(element, spec.row_values)
-    schema = pa.schema([("key", pa.string()), *((f"view{k}", kind) for k in range(spec.num_views))])
-    samples = 0
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for keys, views in blocks:
-            flat = [pa.array(np.ascontiguousarray(view).reshape(-1), element) for view in views]
-            columns = [pa.FixedSizeListArray.from_arrays(values, spec.row_values) for values in flat]
-            writer.write_batch(pa.RecordBatch.from_arrays([pa.array(keys, pa.string()), *columns], schema=schema))
-            samples += len(keys)
-    return samples
 
 
 def read_target_receipt(folder: Root, shard: int) -> TargetReceipt:
@@ -136,29 +78,6 @@ def read_target_receipt(folder: Root, shard: int) -> TargetReceipt:
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"The receipt {folder}/{path} cannot be understood: {error}.") from error
-
-
-def seal_target(dataset: Dataset, spec: TargetSpec, parity: Mapping[str, float]) -> SealedTarget:
-    """Check that every shard of a target is there and bound to the present base shard, and write `target.json`.
-
-    Raises:
-        DatasetError: A shard is missing, or was computed from another version of the base shard.
-    """
-    folder = require_folder(target_folder(dataset.root, spec.target_id), "storing a target")
-    receipts = [read_target_receipt(folder, shard) for shard in range(dataset.manifest.num_shards)]
-    for receipt in receipts:
-        require_bound(dataset, receipt)
-    sealed = SealedTarget(
-        target_id=spec.target_id,
-        spec=spec,
-        dataset_id=dataset.dataset_id,
-        num_samples=sum(receipt.samples for receipt in receipts),
-        num_bytes=sum(receipt.file.bytes for receipt in receipts),
-        parity=dict(parity),
-        receipts_digest=bytes_digest(b"".join(receipt.to_json() for receipt in receipts)),
-    )
-    replace_file(folder, folder / TARGET, sealed.to_json())
-    return sealed
 
 
 def require_bound(dataset: Dataset, receipt: TargetReceipt) -> None:
@@ -230,11 +149,11 @@ def open_target(dataset: Dataset, name: str) -> TargetTable:
         MissingTargetError: Nothing fits; the message names what exists and the command that makes it.
     """
     if _is_sealed(dataset.root, name):
-        return TargetTable(dataset, read_sealed(dataset.root, name).spec)
+        return _open_sealed(dataset, name)
     ids = sealed_targets(dataset.root)
     fitting = [target_id for target_id in ids if name == target_id.rpartition("-")[0]]
     if len(fitting) == 1:
-        return TargetTable(dataset, read_sealed(dataset.root, fitting[0]).spec)
+        return _open_sealed(dataset, fitting[0])
     if fitting:
         raise MissingTargetError(f"{dataset.root} has several targets '{name}': name one of {', '.join(fitting)}.")
     held = f"holds {', '.join(ids)}" if ids else "holds no sealed target"
@@ -245,6 +164,11 @@ def open_target(dataset: Dataset, name: str) -> TargetTable:
     )
 
 
+def _open_sealed(dataset: Dataset, target_id: str) -> TargetTable:
+    sealed = read_sealed(dataset.root, target_id)
+    return TargetTable(dataset, sealed.spec, projection_sha256=sealed.projection_sha256)
+
+
 class TargetTable:
     """Random access to the rows of one stored target; rows of a block are views of its file, and no copies.
 
@@ -253,11 +177,13 @@ class TargetTable:
     Args:
         dataset: The dataset that the target belongs to.
         spec: What the values are.
+        projection_sha256: Digest of the projection that it was sealed with; None for a target that is not sealed yet.
     """
 
-    def __init__(self, dataset: Dataset, spec: TargetSpec) -> None:
+    def __init__(self, dataset: Dataset, spec: TargetSpec, *, projection_sha256: str | None = None) -> None:
         self.spec = spec
         self._dataset = dataset
+        self._projection_sha256 = projection_sha256
         self._folder = target_folder(dataset.root, spec.target_id)
         self._forget()
 
@@ -268,14 +194,15 @@ class TargetTable:
         self._blocks: Bounded[int, list[npt.NDArray[Any]]] = Bounded(kept)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"spec": self.spec, "_dataset": self._dataset, "_folder": self._folder}
+        names = ("spec", "_dataset", "_folder", "_projection_sha256")
+        return {name: self.__dict__[name] for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._forget()
 
     def read(self, ids: Ids, k: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return the stored rows of view `k[i]` of sample `ids[i]`: (samples, *shape) of the stored dtype.
+        """Return the stored rows of view `k[i]` of sample `ids[i]`: (samples, *stored_shape) of the stored dtype.
 
         Raises:
             CorruptShardError: A file is missing, damaged, stale, or that of other samples.
@@ -289,7 +216,36 @@ class TargetTable:
         ]
         if views:
             np.concatenate(views, out=rows)
-        return rows.reshape(len(ids), *self.spec.shape)
+        return rows.reshape(len(ids), *self.spec.stored_shape)
+
+    @cached_property
+    def projection(self) -> npt.NDArray[np.float32] | None:
+        """What turns principal components into values: the mean, then the components; None where values are stored.
+
+        Raises:
+            CorruptShardError: The file is missing, damaged, or not the one that the target was sealed with.
+        """
+        if self.spec.coding.components is None:
+            return None
+        data = self._store.read(PROJECTION)
+        wanted = (1 + self.spec.coding.components, self.spec.shape[-1])
+        try:
+            found = read_array_header(data)
+        except UnreadableArrayError as error:
+            raise self._damaged_projection(str(error)) from error
+        if found != (wanted, "float32"):
+            raise self._damaged_projection(f"it holds {found[1]} {found[0]}, needed are float32 {wanted}")
+        if self._projection_sha256 not in (None, bytes_digest(data)):
+            raise self._damaged_projection("it is not the one that the target was sealed with")
+        projection: npt.NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
+        return projection
+
+    def _damaged_projection(self, what: str) -> CorruptShardError:
+        return CorruptShardError(
+            f"{self._folder}/{PROJECTION} cannot be used: {what}. Delete {self._folder} and run `maskloom targets` again.",
+            kind=Damage.TARGET,
+            shard=PROJECTION,
+        )
 
     def _missing(self, ids: Ids) -> Iterator[Work]:
         """Yield the work that opens the blocks of samples, as far as they are not."""

@@ -19,7 +19,7 @@ from shards.receipt import FileRecord, Receipt, read_receipt
 from shards.schema import BLOCK
 from shards.storage import bytes_digest, file_digest
 from shards.tar import TarMember, iterate_members, split_member_name
-from shards.target_table import TARGETS, read_sealed, read_target_receipt, require_bound
+from shards.target_table import TARGETS, TargetTable, read_sealed, read_target_receipt, require_bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ def _check_target(dataset: Dataset, root: Path, target_id: str) -> list[Finding]
     except MaskloomError as error:
         return [Finding(where=f"targets/{target_id}", what=str(error))]
     table = dataset.target(target_id)
-    findings, receipts = [], []
+    findings, receipts = _check_projection(table, where=f"targets/{target_id}"), []
     for shard in range(dataset.manifest.num_shards):
         where = f"targets/{target_id} shard {shard}"
         try:
@@ -158,6 +158,14 @@ def _check_target(dataset: Dataset, root: Path, target_id: str) -> list[Finding]
     if not findings and bytes_digest(b"".join(receipts)) != sealed.receipts_digest:
         findings.append(Finding(where=f"targets/{target_id}", what="the receipts have changed since it was sealed"))
     return findings
+
+
+def _check_projection(table: TargetTable, *, where: str) -> list[Finding]:
+    try:
+        assert table.projection is None or len(table.projection)
+    except MaskloomError as error:
+        return [Finding(where=where, what=str(error))]
+    return []
 
 
 def _base_keys(dataset: Dataset, shard: int) -> list[str]:

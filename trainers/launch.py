@@ -17,7 +17,9 @@ from pipelines.device.copy import OnDevice
 from pipelines.loading import loading_by, worker_deaths
 from pipelines.state import StreamState
 from pipelines.stream import Share, Stream, steps_per_epoch
-from pipelines.views import FreshViews, ViewSet
+from pipelines.target_coding import decoder_of
+from pipelines.views import ViewSet
+from trainers.checking import check
 from trainers.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -43,7 +45,7 @@ from trainers.parallel import (
     pick_precision,
     precision_dtype,
 )
-from trainers.recipe import Recipe, check
+from trainers.recipe import Recipe
 from trainers.registry import resolve_typed_recipe
 from trainers.report.page import build_report
 from trainers.run import Course, RunFolder, card_id, plot_course
@@ -245,6 +247,7 @@ def _train(prepared: Prepared, manner: Manner, world: World, stop: StopRequest, 
 def _learner(prepared: Prepared, manner: Manner, world: World) -> Learner:
     return Learner(
         prepared.recipe,
+        decoders={name: decoder_of(table) for name, table in prepared.components[0].stored.items()},
         schedule=prepared.course.schedule,
         steps_per_epoch=prepared.course.steps_per_epoch,
         world=world,
@@ -260,7 +263,7 @@ def _stream(prepared: Prepared, manner: Manner, world: World) -> Stream:
     recorded = [ViewSet.from_json(table.spec.views) for table in stored.values()]
     return Stream(
         prepared.components,
-        views=recorded[0] if recorded else FreshViews(policy=recipe.view_policy()),
+        views=recorded[0] if recorded else recipe.fresh_views(),
         masking=recipe.masking,
         modalities=recipe.modalities,
         global_batch=recipe.training.batch,

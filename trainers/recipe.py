@@ -5,47 +5,52 @@ the patches stands in the modality alone, and views, targets, positions and head
 
 What a training loop needs of it:
 
-    check(recipe, components)                                   # before a GPU is touched
+    check(recipe, components)                                   # before a GPU is touched; see `trainers.checking`
     network = recipe.network(seed=seed)                         # Network: forward(inputs, plans), encode(inputs), pool
-    wanted_from = recipe.wanted()                               # Batch -> {target name: [batch, target, dim]}
-    predictions = network(batch.inputs, batch.plans)            # {target name: [batch, target, dim]}
+    wanted_from = recipe.wanted(decoders)                       # Batch -> {target name: [batch, places, ...]}
+    predictions = network(batch.inputs, batch.plans)            # {target name: [batch, places, dim]}, and penalties
     total, terms = recipe.loss(predictions, wanted_from(batch))
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from pipelines.batch import Batch
-from pipelines.component import Component
-from pipelines.masking.plan import MaskContext, Masking
-from pipelines.modalities import Image
-from pipelines.randomness import Draws
-from pipelines.views import ViewPolicy, ViewSet
-from shards.dataset import Dataset
-from shards.errors import MissingFieldError, SettingsError, did_you_mean
-from shards.target_table import TargetTable
+from pipelines.masking.plan import Masking, MaskPlan
+from pipelines.modalities import Modality
+from pipelines.views import FreshViews
+from shards.errors import SettingsError, did_you_mean
 from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Network
+
+Places = Literal["target", "visible", "all", "sample"]
+"""Where a target is predicted: at the target or the visible tokens of the plan, at all tokens, or once for each sample."""
+
+Decoder = Callable[[Tensor], Tensor]
+"""From the rows of a stored target as they are on disk to what its teacher said; see `pipelines.target_coding`."""
 
 
 @runtime_checkable
 class Views(Protocol):
-    """A view policy that does not know the side of the picture yet."""
+    """How samples are looked at, before the side of the picture is known."""
 
-    def policy(self, size: int) -> ViewPolicy:
-        """Return the policy for pictures of `size` x `size` pixels."""
+    def fresh(self, size: int) -> FreshViews:
+        """Return the views to train on, with pictures of `size` x `size` pixels; 0 where there is no picture."""
+        ...
+
+    def still(self, size: int) -> FreshViews:
+        """Return the views to evaluate on, the same in every epoch."""
         ...
 
 
 @runtime_checkable
 class Target(Protocol):
-    """What is predicted at the target tokens of one modality."""
+    """What is predicted of one modality."""
 
     @property
     def name(self) -> str:
@@ -62,12 +67,25 @@ class Target(Protocol):
         """The stored target that is read from the dataset, or None when the target is computed from the batch."""
         ...
 
-    def dim(self, modality: Image) -> int:
+    @property
+    def places(self) -> Places:
+        """Where it is predicted."""
+        ...
+
+    def dim(self, modality: Any) -> int:  # noqa: ANN401 - each target says of which modalities it can be
         """Return the number of values predicted for each token."""
         ...
 
-    def build(self, modality: Image) -> Callable[[Batch], Tensor]:
-        """Return the function from a batch to float32 [batch, tokens, dim], for all tokens of the modality."""
+    def stored_shape(self, modality: Any) -> tuple[int, ...]:  # noqa: ANN401
+        """Return the shape of one sample's values in the stored target; only asked where `stored` names one."""
+        ...
+
+    def build(self, modality: Any) -> Callable[[Batch], Tensor]:  # noqa: ANN401
+        """Return the function from a batch to what is wanted, for all tokens of the modality.
+
+        Float32 [batch, tokens, dim], or int64 [batch, tokens, 1] for token ids; without the axis of tokens where the
+        target is one of the whole sample. `Batch.stored` is decoded already.
+        """
         ...
 
 
@@ -75,7 +93,7 @@ class Target(Protocol):
 class Architecture(Protocol):
     """The description of a network; `build` makes the module."""
 
-    def build(self, modalities: Sequence[Image], *, outputs: Mapping[str, int]) -> Network:
+    def build(self, modalities: Sequence[Any], *, outputs: Mapping[str, int]) -> Network:
         """Return a freshly initialised network that predicts `outputs[name]` values per token for every target."""
         ...
 
@@ -86,6 +104,19 @@ class Term:
 
     target: str
     loss: Callable[[Tensor, Tensor], Tensor]
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """What the term is called in metrics."""
+        return self.target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Penalty:
+    """One weighted term of the objective that the network reports by itself: `weight * mean(predictions[name])`."""
+
+    name: str
     weight: float = 1.0
 
 
@@ -126,12 +157,12 @@ class Recipe:
 
     name: str
     paper: str
-    modalities: tuple[Image, ...]
+    modalities: tuple[Modality, ...]
     views: Views
     masking: Mapping[str, Masking]
     targets: tuple[Target, ...]
     model: Architecture
-    objective: tuple[Term, ...]
+    objective: tuple[Term | Penalty, ...]
     training: Training
 
     def __post_init__(self) -> None:
@@ -140,23 +171,33 @@ class Recipe:
         _require_known(self.name, "masking", self.masking, "modality", modalities)
         _require_known(self.name, "modality", modalities, "masking", self.masking)
         _require_known(self.name, "target", (target.modality for target in self.targets), "modality", modalities)
-        _require_known(self.name, "term", (term.target for term in self.objective), "target", names)
-        _require_known(self.name, "target", names, "term", [term.target for term in self.objective])
+        predicted = [term.target for term in self.objective if isinstance(term, Term)]
+        _require_known(self.name, "term", predicted, "target", names)
+        _require_known(self.name, "target", names, "term", predicted)
 
-    def modality(self, name: str) -> Image:
+    def modality(self, name: str) -> Any:  # noqa: ANN401 - whichever modality it is
         """Return the modality called `name`; raises KeyError if there is none."""
         return {modality.name: modality for modality in self.modalities}[name]
 
-    def view_policy(self) -> ViewPolicy:
-        """Return the fresh views of this recipe, at the size of its picture modality.
+    @property
+    def picture_size(self) -> int:
+        """Side of the pictures of this recipe in pixels; 0 where no modality has pictures."""
+        return next((modality.size for modality in self.modalities if hasattr(modality, "size")), 0)
+
+    def fresh_views(self) -> FreshViews:
+        """Return the views to train on, at the size of the pictures.
 
         Not to be used when `stored_targets()` names any: those were computed on recorded views, which are replayed.
         """
-        return self.views.policy(self.modalities[0].size)
+        return self.views.fresh(self.picture_size)
+
+    def still_views(self) -> FreshViews:
+        """Return the views to evaluate on."""
+        return self.views.still(self.picture_size)
 
     def stored_targets(self) -> tuple[str, ...]:
         """Return the names of the stored targets that batches must carry in `Batch.stored`."""
-        return tuple(target.stored for target in self.targets if target.stored is not None)
+        return tuple(dict.fromkeys(target.stored for target in self.targets if target.stored is not None))
 
     def outputs(self) -> dict[str, int]:
         """Return the number of predicted values per token, by target."""
@@ -168,113 +209,48 @@ class Recipe:
             torch.default_generator.manual_seed(seed)
             return self.model.build(self.modalities, outputs=self.outputs())
 
-    def wanted(self) -> Callable[[Batch], dict[str, Tensor]]:
-        """Return the function from a batch to what should be predicted: float32 [batch, target, dim] by target."""
+    def wanted(self, decoders: Mapping[str, Decoder]) -> Callable[[Batch], dict[str, Tensor]]:
+        """Return the function from a batch to what should be predicted, by target.
+
+        `decoders` make what the teacher said out of stored rows, by the name of the stored target. What is wanted is float32
+        [batch, places, dim], int64 [batch, places, 1] for token ids, and has no axis of places where a target is one of
+        the whole sample.
+        """
         functions = [(target, target.build(self.modality(target.modality))) for target in self.targets]
 
         def wanted(batch: Batch) -> dict[str, Tensor]:
-            chosen = {}
-            for target, function in functions:
-                index = batch.plans[target.modality].target
-                # Gradient histograms and variances lose their meaning in bfloat16.
-                with torch.no_grad(), torch.autocast(index.device.type, enabled=False):
-                    chosen[target.name] = gather_tokens(function(batch).float(), index)
-            return chosen
+            device = next(iter(batch.inputs.values())).device.type
+            # Gradient histograms and variances lose their meaning in bfloat16.
+            with torch.no_grad(), torch.autocast(device, enabled=False):
+                stored = {name: decoders[name](batch.stored[name]) for name in self.stored_targets()}
+                decoded = replace(batch, stored=stored)
+                return {
+                    target.name: _at_places(function(decoded), batch.plans[target.modality], target.places)
+                    for target, function in functions
+                }
 
         return wanted
 
     def loss(
         self, predictions: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """Return the weighted sum of the terms, and each term before weighting, by target."""
-        terms = {term.target: term.loss(predictions[term.target], wanted[term.target]) for term in self.objective}
-        total = torch.stack([term.weight * terms[term.target] for term in self.objective]).sum()
+        """Return the weighted sum of the terms, and each term before weighting, by its name."""
+        terms = {
+            term.name: term.loss(predictions[term.target], wanted[term.target])
+            if isinstance(term, Term)
+            else predictions[term.name].mean()
+            for term in self.objective
+        }
+        total = torch.stack([term.weight * terms[term.name] for term in self.objective]).sum()
         return total, terms
 
 
-def check(recipe: Recipe, components: Sequence[Component]) -> None:
-    """Compare a recipe with the datasets it is to learn from, and build its network without memory.
-
-    The components bring the stored targets that it reads, by their names in the recipe; see `trainers.stored.open_stored`.
-
-    Raises:
-        MissingFieldError: a modality reads a field that the dataset, or some of its samples, do not hold.
-        SettingsError: slots do not fit each other, the dataset or a stored target: sizes, widths, ratios, batch.
-    """
-    for component in components:
-        for modality in recipe.modalities:
-            _check_field(recipe, modality, component.dataset)
-        for target in recipe.targets:
-            if target.stored is not None:
-                _check_stored(recipe, target, component.stored[target.stored], component.dataset)
-        _check_views(recipe, component.stored)
-    _check_batch(recipe, [component.dataset for component in components])
-    for field, masking in recipe.masking.items():
-        _check_masking(masking, recipe.modality(field))
-    recipe.wanted()
-    with torch.device("meta"):
-        recipe.model.build(recipe.modalities, outputs=recipe.outputs())
-
-
-def _check_field(recipe: Recipe, modality: Image, dataset: Dataset) -> None:
-    held = dataset.manifest.fields
-    if modality.field not in held:
-        raise MissingFieldError(
-            f"recipe '{recipe.name}' reads field '{modality.field}', but {dataset.root} holds only "
-            f"{', '.join(sorted(held)) or 'no field at all'}.{did_you_mean(modality.field, held)} "
-            "Ingest a source that has it, or choose another recipe."
-        )
-    missing = dataset.num_samples - dataset.num_with(modality.field)
-    if missing or not dataset.num_samples:
-        raise MissingFieldError(
-            f"recipe '{recipe.name}' reads field '{modality.field}' of every sample, but {missing} of the "
-            f"{dataset.num_samples} samples of {dataset.root} do not have it. Ingest them without the incomplete ones."
-        )
-
-
-def _check_batch(recipe: Recipe, datasets: Sequence[Dataset]) -> None:
-    """A step that takes more samples than there are would take some of them twice."""
-    held = sum(dataset.num_samples for dataset in datasets)
-    if recipe.training.batch > held:
-        roots = " and ".join(str(dataset.root) for dataset in datasets)
-        raise SettingsError(
-            f"recipe '{recipe.name}' takes {recipe.training.batch} samples per step, but {roots} holds only {held}. "
-            f"Give --batch {2 ** (held.bit_length() - 1)}, or any number up to {held}."
-        )
-
-
-def _check_stored(recipe: Recipe, target: Target, table: TargetTable, dataset: Dataset) -> None:
-    modality, spec = recipe.modality(target.modality), table.spec
-    wanted = (modality.num_tokens, target.dim(modality))
-    views = ViewSet.from_json(spec.views)
-    if spec.shape != wanted or views.size != modality.size:
-        raise SettingsError(
-            f"recipe '{recipe.name}' needs '{target.name}' as {wanted[0]} tokens of {wanted[1]} values, on pictures of "
-            f"{modality.size} pixels in patches of {modality.patch}, but {spec.target_id} of {dataset.root} holds "
-            f"{' x '.join(map(str, spec.shape))} on pictures of {views.size} pixels. Store it for this size, or train "
-            "at the size it was stored for."
-        )
-
-
-def _check_views(recipe: Recipe, stored: Mapping[str, TargetTable]) -> None:
-    """Several stored targets can be replayed together only if they were computed on the same views."""
-    specs = [stored[name].spec for name in recipe.stored_targets()]
-    if len({json.dumps(spec.views, sort_keys=True) for spec in specs}) > 1:
-        raise SettingsError(
-            f"recipe '{recipe.name}' reads {', '.join(spec.target_id for spec in specs)}, which were stored for "
-            "different views of the pictures. Store them for the same views, or compute all but one while training."
-        )
-
-
-def _check_masking(masking: Masking, modality: Image) -> None:
-    draws = Draws.of(("check",), epochs=(0,), seed=0)
-    plan = masking.plan(MaskContext(draws=draws, inputs={}, stored={}, lengths={}), modality=modality)
-    visible, target = plan.visible.shape[1], plan.target.shape[1]
-    if not visible or not target:
-        raise SettingsError(
-            f"masking '{modality.name}' leaves {visible} of {modality.num_tokens} tokens visible and predicts "
-            f"{target}; at least one of each is needed. Change masking.{modality.name} or the size of the patches."
-        )
+def _at_places(values: Shaped[Tensor, "batch ..."], plan: MaskPlan, places: Places) -> Shaped[Tensor, "batch ..."]:
+    """Return the values of the tokens where they are predicted."""
+    values = values.float() if values.is_floating_point() else values
+    if places in ("all", "sample"):
+        return values
+    return gather_tokens(values, plan.target if places == "target" else plan.visible)
 
 
 def _require_known(recipe: str, what: str, names: Iterable[str], kind: str, options: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
 """One optimiser step: a batch in, gradients averaged over micro batches and ranks, parameters moved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from pipelines.randomness import hash_key
 from shards.errors import SettingsError
 from trainers.optimiser import build_optimiser
 from trainers.parallel import World, autocast, replicate
-from trainers.recipe import Recipe
+from trainers.recipe import Decoder, Recipe
 from trainers.schedule import WarmupCosine
 
 
@@ -67,6 +67,7 @@ def _num_real(tokens: Tensor, padding: Tensor | None) -> int | Tensor:
 class Learner:
     """A network with its optimiser, and the step that moves it.
 
+    `decoders` make what a teacher said out of its stored rows, by the name of the stored target.
     `network` is the bare module on its device, for checkpoints. Dropout and drop path, where a recipe has them, draw
     from a generator seeded anew at every step from (seed, step, rank), so a resumed run needs no saved random state.
     """
@@ -75,6 +76,7 @@ class Learner:
         self,
         recipe: Recipe,
         *,
+        decoders: Mapping[str, Decoder],
         schedule: WarmupCosine,
         steps_per_epoch: float,
         world: World,
@@ -84,9 +86,9 @@ class Learner:
     ) -> None:
         self.network: nn.Module = recipe.network(seed=seed).to(world.device)
         self.optimiser = build_optimiser(self.network, recipe.training)
-        self._terms = tuple(term.target for term in recipe.objective)
+        self._terms = tuple(term.name for term in recipe.objective)
         self._recipe = recipe
-        self._wanted = recipe.wanted()
+        self._wanted = recipe.wanted(decoders)
         self._schedule = schedule
         self._steps_per_epoch = steps_per_epoch
         self._world = world

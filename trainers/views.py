@@ -1,21 +1,39 @@
-"""View policies before the side of the picture is known; the modality of the recipe supplies it."""
+"""How samples are looked at, before the side of the picture is known; the modality of the recipe supplies it."""
 
 from dataclasses import dataclass
 
-from pipelines.views import RandomResizedCrop
+from pipelines.views import CenterCrop, FreshViews, RandomResizedCrop
 
 
 @dataclass(frozen=True, kw_only=True)
 class CropAndFlip:
     """A random crop of `scale` times the area and `ratio` width to height, resized, mirrored now and then.
 
-    `scale` and `ratio` are (smallest, largest); `flip_probability` is between 0 and 1.
+    `scale` and `ratio` are (smallest, largest); `flip_probability` is between 0 and 1. Evaluated is the centre.
     """
 
     scale: tuple[float, float]
     ratio: tuple[float, float]
     flip_probability: float
 
-    def policy(self, size: int) -> RandomResizedCrop:
-        """Return the policy that makes pictures of `size` x `size` pixels."""
-        return RandomResizedCrop(size=size, scale=self.scale, ratio=self.ratio, flip_probability=self.flip_probability)
+    def fresh(self, size: int) -> FreshViews:
+        """Return random crops of `size` x `size` pixels."""
+        crop = RandomResizedCrop(size=size, scale=self.scale, ratio=self.ratio, flip_probability=self.flip_probability)
+        return FreshViews(policy=crop)
+
+    def still(self, size: int) -> FreshViews:
+        """Return the largest centred squares."""
+        return FreshViews(policy=CenterCrop(size=size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsStored:
+    """All sound there is, all points, the whole text: for samples without pictures, which are not cropped."""
+
+    def fresh(self, size: int) -> FreshViews:
+        """Return views that only draw what is left to chance: subsets of points, one caption of several."""
+        return FreshViews(policy=None)
+
+    def still(self, size: int) -> FreshViews:
+        """Return the same views."""
+        return FreshViews(policy=None)

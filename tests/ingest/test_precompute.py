@@ -22,7 +22,8 @@ from shards.dataset import Dataset
 from shards.errors import DatasetError, MissingFieldError, MissingTargetError, SettingsError
 from shards.manifest import Manifest
 from shards.receipt import receipt_path
-from shards.target_table import SealedTarget, TargetSpec, target_folder, write_target_shard
+from shards.target_table import SealedTarget, TargetSpec, target_folder
+from shards.target_writer import write_target_shard
 from shards.verify import verify
 from tests.ingest.pictures import write_files
 

@@ -28,7 +28,7 @@ def wanted(images: Tensor, target: Tensor = EVERYTHING) -> Tensor:
     keys = [str(row) for row in range(len(images))]
     plan = MaskPlan(visible=target[:, :0], target=target)
     batch = make_batch(keys, {"image": images}, plans={"image": plan})
-    return RECIPE.wanted()(batch)["hog"]
+    return RECIPE.wanted({})(batch)["hog"]
 
 
 def assert_close(found: Tensor, expected: Tensor) -> None:

@@ -20,7 +20,9 @@ from pipelines.stream import Component, Stream
 from pipelines.views import CenterCrop, FreshViews, ViewSet
 from shards.dataset import Dataset
 from shards.errors import CorruptShardError, Damage
-from shards.target_table import TargetSpec, seal_target, write_target_shard
+from shards.target_spec import Coding
+from shards.target_table import TargetSpec
+from shards.target_writer import seal_target, write_target_shard
 from tests.pipelines.conftest import make_dataset
 
 BATCH = 24
@@ -245,7 +247,7 @@ def store_tokens(root: Path) -> None:
         preprocessing="",
         views=ViewSet(policy=POLICY, count=1, seed=0).to_json(),
         shape=(4,),
-        dtype="uint16",
+        coding=Coding(dtype="uint16"),
         software={},
     )
     for shard in range(dataset.manifest.num_shards):

@@ -8,7 +8,9 @@ import pytest
 
 from shards.dataset import Dataset
 from shards.errors import CorruptShardError, Damage, DatasetError, MissingTargetError
-from shards.target_table import TargetSpec, TargetTable, seal_target, target_folder, write_target_shard
+from shards.target_spec import Coding
+from shards.target_table import TargetSpec, TargetTable, target_folder
+from shards.target_writer import seal_target, write_target_shard
 
 
 def spec_of(dtype: str, teacher: str = "tokens") -> TargetSpec:
@@ -19,7 +21,7 @@ def spec_of(dtype: str, teacher: str = "tokens") -> TargetSpec:
         preprocessing="none",
         views={"count": 2, "seed": 0},
         shape=(3, 2),
-        dtype=dtype,
+        coding=Coding(dtype=dtype),
         software={},
     )
 

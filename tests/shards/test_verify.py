@@ -9,13 +9,13 @@ import pytest
 from shards.dataset import Dataset
 from shards.manifest import MANIFEST
 from shards.receipt import receipt_path
+from shards.target_spec import Coding
 from shards.target_table import (
     TARGET,
     TargetSpec,
-    seal_target,
     target_folder,
-    write_target_shard,
 )
+from shards.target_writer import seal_target, write_target_shard
 from shards.verify import verify
 
 SPEC = TargetSpec(
@@ -25,7 +25,7 @@ SPEC = TargetSpec(
     preprocessing="none",
     views={"count": 1, "seed": 0},
     shape=(2,),
-    dtype="float32",
+    coding=Coding(dtype="float32"),
     software={},
 )
 

@@ -13,9 +13,10 @@ from shards.dataset import Dataset
 from shards.errors import MissingFieldError, MissingTargetError, SettingsError
 from shards.manifest import FieldSummary, Manifest
 from shards.receipt import FileRecord
+from shards.target_spec import Coding
 from shards.target_table import TARGET, SealedTarget, TargetSpec, target_folder
+from trainers.checking import check as check_opened
 from trainers.recipe import Recipe
-from trainers.recipe import check as check_opened
 from trainers.registry import recipe_names
 from trainers.registry import resolve_recipe as resolve
 from trainers.stored import open_stored, record_stored
@@ -62,7 +63,7 @@ def store_histograms(
         preprocessing="",
         views=ViewSet(policy=CenterCrop(size=size), count=1, seed=seed).to_json(),
         shape=shape,
-        dtype="float16",
+        coding=Coding(dtype="float16"),
         software={},
     )
     sealed = SealedTarget(

@@ -19,7 +19,9 @@ import trainers.loop
 from pipelines.views import CenterCrop, ViewSet
 from shards.dataset import Dataset
 from shards.errors import MaskloomError, SettingsError, StorageError
-from shards.target_table import TargetSpec, seal_target, write_target_shard
+from shards.target_spec import Coding
+from shards.target_table import TargetSpec
+from shards.target_writer import seal_target, write_target_shard
 from trainers.checkpoint import CheckpointError, latest, listing
 from trainers.launch import Request
 from trainers.loop import Ending
@@ -279,7 +281,7 @@ def store_histograms(root: Path, *, seed: int) -> str:
         preprocessing="",
         views=ViewSet(policy=CenterCrop(size=32), count=1, seed=seed).to_json(),
         shape=(16, 108),
-        dtype="float16",
+        coding=Coding(dtype="float16"),
         software={},
     )
     for shard in range(dataset.manifest.num_shards):

@@ -48,7 +48,7 @@ def test_building_a_network_leaves_the_global_generator_alone() -> None:
 def test_wanted_values_are_those_at_the_target_tokens_in_float32_even_under_autocast() -> None:
     recipe = small_recipe()
     batch = batch_for(recipe)
-    wanted_from = recipe.wanted()
+    wanted_from = recipe.wanted({})
     with torch.autocast("cpu", dtype=torch.bfloat16):
         wanted = wanted_from(batch)
     everything = recipe.targets[0].build(recipe.modality("image"))(batch)

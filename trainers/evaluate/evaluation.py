@@ -16,7 +16,6 @@ from pipelines.loading import loading_by
 from pipelines.masking.plan import MaskContext
 from pipelines.randomness import Draws
 from pipelines.stream import sequential
-from pipelines.views import CenterCrop
 from shards.dataset import Dataset
 from shards.storage import make_folder, replace_file
 from trainers.checkpoint import CheckpointError, latest, restore_network
@@ -52,11 +51,10 @@ class Subject:
 
     def batches(self, dataset: Dataset, *, workers: int) -> Iterator[Batch]:
         """The samples of a dataset, uncropped but for their longer side, in the order of ids."""
-        views = CenterCrop(size=self.recipe.modalities[0].size)
         return sequential(
             dataset,
             modalities=self.recipe.modalities,
-            views=views,
+            views=self.recipe.still_views(),
             batch=BATCH,
             loading=loading_by(workers=workers),
         )

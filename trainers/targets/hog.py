@@ -10,6 +10,7 @@ from pipelines.batch import Batch
 from pipelines.modalities import Image
 from pipelines.transforms.hog import BINS, CELLS_PER_SIDE, patch_hog
 from shards.errors import SettingsError
+from trainers.recipe import Places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,15 @@ class HogTarget:
         """The stored target to read, if any."""
         return self.table if self.source == "stored" else None
 
+    @property
+    def places(self) -> Places:
+        """At the hidden patches."""
+        return "target"
+
+    def stored_shape(self, modality: Image) -> tuple[int, int]:
+        """Return patches, and values of one."""
+        return modality.num_tokens, self.dim(modality)
+
     def dim(self, modality: Image) -> int:
         """Return channels x bins x cells."""
         return modality.channels * BINS * CELLS_PER_SIDE**2
@@ -42,7 +52,7 @@ class HogTarget:
 
 def _reader(table: str) -> Callable[[Batch], Tensor]:
     def read(batch: Batch) -> Tensor:
-        return batch.stored[table].float()
+        return batch.stored[table]
 
     return read
 

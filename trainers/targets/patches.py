@@ -9,6 +9,7 @@ from torch import Tensor
 from pipelines.batch import Batch
 from pipelines.modalities import Image
 from trainers.nn.embed import image_patches
+from trainers.recipe import Places
 
 VARIANCE_FLOOR = 1e-6
 
@@ -42,6 +43,15 @@ class NormalisedPatches:
     def stored(self) -> None:
         """Nothing is read from the dataset: the pixels are in the batch."""
         return None
+
+    @property
+    def places(self) -> Places:
+        """At the hidden patches."""
+        return "target"
+
+    def stored_shape(self, modality: Image) -> tuple[int, int]:
+        """Return patches, and values of one."""
+        return modality.num_tokens, self.dim(modality)
 
     def dim(self, modality: Image) -> int:
         """Return the number of pixel values of a patch."""

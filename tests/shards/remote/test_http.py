@@ -15,7 +15,7 @@ from shards.adopt import adopt
 from shards.dataset import Dataset
 from shards.errors import CorruptShardError, DatasetError, MissingDatasetError, MissingTargetError
 from shards.remote.access import Access, Patience
-from shards.target_table import seal_target
+from shards.target_writer import seal_target
 from tests.shards.remote.range_server import RangeServer
 from tests.shards.test_target_table import spec_of, store
 

@@ -23,7 +23,7 @@ class Oracle(Network):
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        self.wanted = recipe.wanted()
+        self.wanted = recipe.wanted({})
         self.batch: Batch | None = None
 
     def forward(self, inputs: object, plans: object) -> dict[str, Tensor]:

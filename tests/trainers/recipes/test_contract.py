@@ -51,8 +51,8 @@ def test_every_size_builds(name: str, size: str) -> None:
 
 def test_predictions_and_wanted_values_have_one_shape_for_every_term(recipe: Recipe) -> None:
     batch = batch_for(recipe)
-    predictions, wanted = recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted()(batch)
-    assert set(predictions) == set(wanted) == {term.target for term in recipe.objective}
+    predictions, wanted = recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted({})(batch)
+    assert set(predictions) == set(wanted) == {term.name for term in recipe.objective}
     for target in recipe.targets:
         shape = (len(KEYS), batch.plans[target.modality].target.shape[1], recipe.outputs()[target.name])
         assert predictions[target.name].shape == wanted[target.name].shape == shape
@@ -60,7 +60,7 @@ def test_predictions_and_wanted_values_have_one_shape_for_every_term(recipe: Rec
 
 def test_every_parameter_learns(recipe: Recipe) -> None:
     batch, network = batch_for(recipe), recipe.network(seed=0)
-    total, _ = recipe.loss(network(batch.inputs, batch.plans), recipe.wanted()(batch))
+    total, _ = recipe.loss(network(batch.inputs, batch.plans), recipe.wanted({})(batch))
     total.backward()
     idle = [
         name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()
@@ -70,7 +70,7 @@ def test_every_parameter_learns(recipe: Recipe) -> None:
 
 def test_a_few_steps_lower_the_loss_of_their_batch(recipe: Recipe) -> None:
     batch, network = batch_for(recipe), recipe.network(seed=0)
-    wanted = recipe.wanted()(batch)
+    wanted = recipe.wanted({})(batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     losses = []
     for _ in range(8):
@@ -87,9 +87,9 @@ def test_small_pictures_need_three_settings(name: str) -> None:
     settings = ["modalities.image.size=32", "modalities.image.patch=4", "model.depth=6"]
     recipe = resolve_recipe(name, size="tiny", settings=settings)
     batch = batch_for(recipe)
-    total, _ = recipe.loss(recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted()(batch))
+    total, _ = recipe.loss(recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted({})(batch))
     assert total.isfinite()
-    assert recipe.view_policy().size == 32
+    assert recipe.fresh_views().size == 32
 
 
 def test_encoding_gives_one_vector_for_each_picture(recipe: Recipe) -> None:
