@@ -1,44 +1,75 @@
 """Teachers: each file here computes one kind of target from views. The folder is the registry.
 
-A teacher file defines a frozen dataclass `Teacher` whose fields, all with defaults but `size`, are its settings.
+A teacher file defines a frozen dataclass `Teacher` whose fields, all with defaults but `size`, are its settings. A teacher that
+is not shown pictures has no `size`.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
+from pipelines.modalities import Decoded
 from pipelines.settings import apply_settings
 from shards.errors import SettingsError, did_you_mean
 
+Compute = Callable[[Tensor], Tensor]
+"""From a batch of what a modality renders to, to one array a sample: float32 or int64 [batch, *shape]."""
+
 
 class Teacher(Protocol):
-    """Maps a batch of views to one array a sample; a frozen dataclass whose fields are its settings."""
+    """Describes a network, or a formula, that maps views to one array each; a frozen dataclass of its settings.
+
+    Nothing heavy happens before `load`, or before a property is asked for that the weights decide.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
+    def modality(self) -> Decoded | str:
+        """What the teacher is shown, rendered as a stream would; or the name of the stored target that it reads."""
+        ...
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one sample's target."""
+        """Shape of one sample's target; the last axis are the values of a token, except where they are ids."""
+        ...
+
+    @property
+    def vocabulary(self) -> int | None:
+        """How many ids there are; None for a teacher that gives numbers."""
         ...
 
     @property
     def preprocessing(self) -> str:
-        """How 8-bit pixels become the teacher's input, in words."""
+        """How what is rendered becomes the teacher's input, in words."""
         ...
 
     @property
     def weights_sha256(self) -> str | None:
-        """Digest of the weights, or None for a teacher without any."""
+        """Digest of the weights, or None for a teacher without any; it is recorded, and compared by every worker."""
         ...
 
-    def compute(self, images: Tensor) -> Tensor:
-        """Return the targets (batch, *shape) of 8-bit images (batch, 3, size, size), in float32."""
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages, besides maskloom and torch, whose versions the values depend on."""
+        ...
+
+    def load(self, device: torch.device) -> Compute:
+        """Return the function from what the modality renders to, on `device`, to targets there; never trained further.
+
+        A row must not depend on the others of its batch. Matrix products run under the caller's autocast.
+
+        Raises:
+            SettingsError: The weights are not there, or are not those of the model.
+        """
         ...
 
 
@@ -47,13 +78,20 @@ def teacher_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def teacher_summary(name: str) -> str:
+    """Return the first line of the documentation of a teacher."""
+    return (inspect.getdoc(inspect.getmodule(_teacher_class(name))) or "").partition("\n")[0]
+
+
 def new_teacher(name: str, *, size: int, settings: Sequence[str]) -> Teacher:
-    """Return the teacher `name` for views of `size` pixels, with settings `path=value` applied.
+    """Return the teacher `name` for views of `size` pixels, if it is shown pictures, with settings `path=value` applied.
 
     Raises:
         SettingsError: There is no such teacher or setting, or a value does not fit.
     """
-    teacher: Teacher = _teacher_class(name)(size=size)
+    kind = _teacher_class(name)
+    sized = {"size": size} if "size" in {field.name for field in fields(kind)} else {}
+    teacher: Teacher = kind(**sized)
     return apply_settings(teacher, settings)
 
 
@@ -68,10 +106,9 @@ def teacher_settings(teacher: Teacher) -> dict[str, Any]:
     return asdict(teacher)
 
 
-def _teacher_class(name: str) -> Callable[..., Teacher]:
+def _teacher_class(name: str) -> Any:  # noqa: ANN401 - a dataclass that is a Teacher
     if name not in teacher_names():
         raise SettingsError(
             f"There is no teacher '{name}'; there is {', '.join(teacher_names())}.{did_you_mean(name, teacher_names())}"
         )
-    found: Callable[..., Teacher] = importlib.import_module(f"{__name__}.{name}").Teacher
-    return found
+    return importlib.import_module(f"{__name__}.{name}").Teacher

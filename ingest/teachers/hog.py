@@ -1,10 +1,12 @@
 """Histograms of oriented gradients of every patch, as targets (MaskFeat, arXiv:2112.09133, section 3.2)."""
 
 from dataclasses import dataclass
+from functools import partial
 
-from jaxtyping import Float, UInt8
-from torch import Tensor
+import torch
 
+from ingest.teachers import Compute
+from pipelines.modalities import Image
 from pipelines.transforms.hog import BINS, CELLS_PER_SIDE, patch_hog
 from shards.errors import SettingsError
 
@@ -18,24 +20,33 @@ class Teacher:
     Args:
         size: Side of the views in pixels.
         patch: Side of a patch in pixels; even, and a divisor of `size`.
+
+    Raises:
+        SettingsError: Patches do not tile the views, or cells the patches; when `shape` is asked for.
     """
 
     size: int
     patch: int = 16
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Patches, and values of one: channel, then bin, then cell.
+    def modality(self) -> Image:
+        """Pictures."""
+        return Image(size=self.size, patch=self.patch)
 
-        Raises:
-            SettingsError: Patches do not tile the views, or cells the patches.
-        """
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Patches, and values of one: channel, then bin, then cell."""
         if self.patch < CELLS_PER_SIDE or self.patch % CELLS_PER_SIDE or self.size % self.patch:
             raise SettingsError(
                 f"HOG of patches of {self.patch} pixels in views of {self.size} was asked for; "
                 "give a patch that is even and a divisor of the size."
             )
         return (self.size // self.patch) ** 2, _CHANNELS * BINS * CELLS_PER_SIDE**2
+
+    @property
+    def vocabulary(self) -> None:
+        """HOG gives numbers."""
+        return
 
     @property
     def preprocessing(self) -> str:
@@ -47,6 +58,11 @@ class Teacher:
         """HOG has no weights."""
         return
 
-    def compute(self, images: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch tokens values"]:
-        """Return the HOG of every patch."""
-        return patch_hog(images, patch=self.patch)
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Nothing but torch computes it."""
+        return ()
+
+    def load(self, device: torch.device) -> Compute:
+        """Return the function from 8-bit pictures [batch, 3, size, size] to the HOG of every patch."""
+        return partial(patch_hog, patch=self.patch)
