@@ -9,6 +9,7 @@ from rich.console import Console
 
 import ingest.commands
 import pipelines.commands
+import pipelines.tokenizers.commands
 import shards.commands
 import trainers.commands
 from shards.errors import MaskloomError
@@ -19,6 +20,7 @@ _ABOUT = """Raw images, video, audio, point clouds and captions to a pretrained 
   maskloom ingest SOURCE DATASET          raw files -> checked, shuffled shards
   maskloom inspect DATASET --html         look at what is in there
   maskloom targets DATASET --teacher hog  store what a teacher says about every view
+  maskloom tokenizer DATASET --out FILE   learn a tokenizer from the captions
   maskloom train mae --data DATASET --out RUN
   maskloom eval RUN --data DATASET        kNN, linear probe, reconstructions, report
   maskloom bench stream DATASET           samples per second, and where the time goes
@@ -37,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for group in (ingest.commands, shards.commands, pipelines.commands, trainers.commands):
+for group in (ingest.commands, shards.commands, pipelines.commands, pipelines.tokenizers.commands, trainers.commands):
     app.registered_commands += group.app.registered_commands
     app.registered_groups += group.app.registered_groups
 

@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import ftfy
-import regex
+import regex  # type: ignore[import-untyped]
 from tokenizers.models import BPE
 
 from pipelines.tokenizers.word_cache import WordCache
