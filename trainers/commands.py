@@ -215,10 +215,10 @@ def evaluate(
     \b
         maskloom eval runs/first --data photos --limit 5000
     """
+    from pipelines.device.choice import pick_device, pick_precision, precision_dtype
     from shards.dataset import Dataset
     from trainers.evaluate.evaluation import evaluate as measure
     from trainers.evaluate.evaluation import load_subject
-    from trainers.parallel import pick_device, pick_precision, precision_dtype
     from trainers.report.page import build_report
     from trainers.run import RunFolder
 

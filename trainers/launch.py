@@ -13,6 +13,7 @@ from rich.console import Console
 
 from pipelines.component import Component
 from pipelines.damage import DamageLedger, RaiseOnDamage, SubstituteDamaged
+from pipelines.device.choice import DeviceChoice, Precision, PrecisionChoice, pick_precision, precision_dtype
 from pipelines.device.copy import OnDevice
 from pipelines.loading import loading_by, worker_deaths
 from pipelines.state import StreamState
@@ -34,17 +35,7 @@ from trainers.interruption import StopRequest
 from trainers.loop import Ending, Ledger, Loop, Pace
 from trainers.metrics import JsonLines, LiveProgress, Metrics, PlainLines, Sink, TensorBoard
 from trainers.mixture import open_mixture, record_datasets
-from trainers.parallel import (
-    DeviceChoice,
-    Precision,
-    PrecisionChoice,
-    World,
-    await_all,
-    join_world,
-    make_repeatable,
-    pick_precision,
-    precision_dtype,
-)
+from trainers.parallel import World, await_all, join_world, make_repeatable
 from trainers.recipe import Recipe
 from trainers.registry import resolve_typed_recipe
 from trainers.report.page import build_report

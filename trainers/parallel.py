@@ -2,19 +2,14 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from shards.errors import SettingsError
-
-DeviceChoice = Literal["auto", "cpu", "cuda"]
-PrecisionChoice = Literal["auto", "fp32", "bf16"]
-Precision = Literal["fp32", "bf16"]
+from pipelines.device.choice import DeviceChoice, pick_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,21 +48,6 @@ def join_world(choice: DeviceChoice) -> Iterator[World]:
 _TORCHRUN = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
 
 
-def pick_device(choice: DeviceChoice, local_rank: int = 0) -> torch.device:
-    """The device of this process; `auto` takes the GPU of the local rank when there is one.
-
-    Raises:
-        SettingsError: `cuda` was asked for and there is no GPU.
-    """
-    if choice == "cpu" or (choice == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise SettingsError("--device cuda was asked for, but torch finds no CUDA device here. Use --device auto.")
-    device = torch.device("cuda", local_rank)
-    torch.cuda.set_device(device)
-    return device
-
-
 def make_repeatable(device: torch.device) -> None:
     """Ask torch for algorithms whose result does not depend on timing, so that a resumed run meets the same losses.
 
@@ -79,25 +59,6 @@ def make_repeatable(device: torch.device) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def pick_precision(choice: PrecisionChoice, device: torch.device) -> Precision:
-    """The number format of matrix products; `auto` is bf16 on a GPU, where it is the faster, and fp32 on a CPU."""
-    if choice == "auto":
-        return "bf16" if device.type == "cuda" else "fp32"
-    return choice
-
-
-def precision_dtype(precision: Precision) -> torch.dtype:
-    """The dtype of matrix products."""
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
-
-
-def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Run matrix products in `dtype`; parameters and reductions stay in float32."""
-    if dtype == torch.float32:
-        return nullcontext()
-    return torch.autocast(device.type, dtype=dtype)
 
 
 def replicate(network: nn.Module, world: World) -> nn.Module:

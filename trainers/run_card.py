@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipelines.device.choice import Precision
 from shards.errors import MaskloomError, SettingsError
 from shards.storage import replace_file
-from trainers.parallel import Precision
 from trainers.recipe import Recipe
 from trainers.registry import is_outside, resolve_recipe, resolve_typed_recipe
 

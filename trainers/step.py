@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.batch import Batch
+from pipelines.device.choice import autocast
 from pipelines.randomness import hash_key
 from shards.errors import SettingsError
 from trainers.optimiser import build_optimiser
-from trainers.parallel import World, autocast, replicate
+from trainers.parallel import World, replicate
 from trainers.recipe import Decoder, Recipe
 from trainers.schedule import WarmupCosine
 

@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from pipelines.batch import Batch
+from pipelines.device.choice import autocast
 from pipelines.randomness import hash_key
 from shards.schema import ABSENT
 from trainers.nn.network import Network
-from trainers.parallel import autocast
 
 PIXEL_SIDE = 32
 """Raw pixels are compared at this side at most: more adds width, not knowledge."""
