@@ -1,22 +1,25 @@
 """Histograms of oriented gradients, as MaskFeat predicts them."""
 
-import math
-
 import torch
-from einops import rearrange, reduce, repeat
-from jaxtyping import Float, Int32, Shaped
+from einops import rearrange
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from pipelines.transforms.image import normalise
+from pipelines.transforms.image import IMAGENET_STD, normalise
+from pipelines.transforms.orientation import Gradients, cell_votes
 from shards.errors import SettingsError
+
+Responses = tuple[Float[Tensor, "batch voters height width"], Float[Tensor, "batch voters height width"]]
 
 RESPONSE_FLOOR = 1e-5
 """Sobel responses of normalised pixels below this are rounding residue; left in, it would be scaled to unit vectors."""
 
-
 BINS = 9
 CELLS_PER_SIDE = 2
 """What MaskFeat predicts of a patch: histograms of 9 bins of 2 x 2 cells, for each colour channel."""
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in the luminance of a colour (ITU-R BT.601, as in JPEG)."""
 
 
 def patch_hog(images: Shaped[Tensor, "batch 3 height width"], *, patch: int) -> Float[Tensor, "batch patches values"]:
@@ -27,12 +30,21 @@ def patch_hog(images: Shaped[Tensor, "batch 3 height width"], *, patch: int) -> 
     Raises:
         SettingsError: `patch` is odd, or does not tile the picture.
     """
-    pixels = images if images.is_floating_point() else normalise(images)
-    if patch % CELLS_PER_SIDE:
-        raise SettingsError(
-            f"HOG cuts a patch into 2 x 2 cells; a patch of {patch} pixels does not allow it, an even one does."
-        )
-    return hog(pixels, patch=patch, cell=patch // CELLS_PER_SIDE, bins=BINS)
+    return _patches(images, _colour_responses, patch=patch, cell=_half(patch), bins=BINS)
+
+
+def grey_patch_hog(
+    images: Shaped[Tensor, "batch 3 height width"], *, patch: int
+) -> Float[Tensor, "batch patches values"]:
+    """Return the histograms of the luminance alone: 36 values to a patch, otherwise as `patch_hog`.
+
+    Luminance is the weighted sum of the values that are stored, without gamma, as in JPEG and in Pillow's mode L, but
+    not rounded. Responses below 1e-5 count as zero on a scale where white is 1.
+
+    Raises:
+        SettingsError: `patch` is odd, or does not tile the picture.
+    """
+    return _patches(images, _luminance_responses, patch=patch, cell=_half(patch), bins=BINS)
 
 
 def hog(
@@ -47,15 +59,7 @@ def hog(
     Raises:
         SettingsError: Cells do not tile the patch, or the picture.
     """
-    side = patch // 2 if cell is None else cell
-    if side < 1 or patch % side:
-        raise SettingsError(f"Patches of {patch} pixels cannot be cut into cells of {side} pixels.")
-    return rearrange(
-        hog_cells(images, cell=side, bins=bins),
-        "batch channel bin (row y) (column x) -> batch (row column) (channel bin y x)",
-        y=patch // side,
-        x=patch // side,
-    )
+    return _patches(images, _sobel_responses, patch=patch, cell=patch // 2 if cell is None else cell, bins=bins)
 
 
 def hog_cells(
@@ -69,77 +73,62 @@ def hog_cells(
     responses below 1e-5 count as zero and a zero horizontal response is exactly in bin 0, which makes the result that
     of exact arithmetic.
     """
+    return _cells(images, _sobel_responses, cell=cell, bins=bins)
+
+
+def _patches(
+    images: Shaped[Tensor, "batch channels height width"], gradients: Gradients, *, patch: int, cell: int, bins: int
+) -> Float[Tensor, "batch patches values"]:
+    if cell < 1 or patch % cell:
+        raise SettingsError(f"Patches of {patch} pixels cannot be cut into cells of {cell} pixels.")
+    return rearrange(
+        _cells(images, gradients, cell=cell, bins=bins),
+        "batch channel bin (row y) (column x) -> batch (row column) (channel bin y x)",
+        y=patch // cell,
+        x=patch // cell,
+    )
+
+
+def _cells(
+    images: Shaped[Tensor, "batch channels height width"], gradients: Gradients, *, cell: int, bins: int
+) -> Float[Tensor, "batch voters bins rows columns"]:
     if images.shape[-2] % cell or images.shape[-1] % cell:
         raise SettingsError(f"Pictures of shape {tuple(images.shape)} cannot be cut into cells of {cell} pixels.")
-    # Summing by index is the fastest way on a CPU, one picture at a time so that it stays in the cache. On a GPU it would
-    # not be reproducible, and passes over memory are cheap there.
-    if images.device.type == "cpu":
-        votes = torch.cat([votes_by_index(image[None], cell=cell, bins=bins) for image in images.unbind()])
-    else:
-        votes = votes_by_bin(images, cell=cell, bins=bins)
-    return torch.nn.functional.normalize(votes, dim=2)
+    return torch.nn.functional.normalize(cell_votes(images, gradients, cell=cell, bins=bins), dim=2)
 
 
-def _gradients(
-    images: Float[Tensor, "batch channels height width"], *, bins: int
-) -> tuple[Int32[Tensor, "batch channels height width"], Float[Tensor, "batch channels height width"]]:
-    """Return bin of orientation and magnitude of the Sobel response at every pixel."""
+def _half(patch: int) -> int:
+    if patch % CELLS_PER_SIDE:
+        raise SettingsError(
+            f"HOG cuts a patch into 2 x 2 cells; a patch of {patch} pixels does not allow it, an even one does."
+        )
+    return patch // CELLS_PER_SIDE
+
+
+def _colour_responses(images: Shaped[Tensor, "batch 3 height width"]) -> Responses:
+    return _sobel_responses(_normalised(images))
+
+
+def _luminance_responses(images: Shaped[Tensor, "batch 3 height width"]) -> Responses:
+    """Return those of the luminance, from 0 to 1 less that of the mean colour, with one channel."""
+    pixels = _normalised(images)
+    weights = pixels.new_tensor(LUMINANCE) * pixels.new_tensor(IMAGENET_STD)
+    return _sobel_responses((pixels * rearrange(weights, "channel -> channel 1 1")).sum(dim=1, keepdim=True))
+
+
+def _normalised(images: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+    return images.float() if images.is_floating_point() else normalise(images)
+
+
+def _sobel_responses(images: Float[Tensor, "batch channels height width"]) -> Responses:
+    """Return the horizontal and the vertical response at every pixel: angles are measured from the vertical."""
     padded = torch.nn.functional.pad(images.float(), (1, 1, 1, 1), mode="reflect")
     across = padded[..., :-2] - padded[..., 2:]
     along = padded[..., :-2, :] - padded[..., 2:, :]
-    horizontal = _without_residue(across[..., :-2, :].add(across[..., 1:-1, :], alpha=2).add_(across[..., 2:, :]))
-    vertical = _without_residue(along[..., :-2].add(along[..., 1:-1], alpha=2).add_(along[..., 2:]))
-    # Turned by 180 degrees where it points left, a gradient has an angle from 0 to pi and the same bin as before.
-    angle = torch.atan2(horizontal.abs(), torch.where(horizontal < 0, -vertical, vertical))
-    orientation = angle.mul_(bins / math.pi).int().clamp_(max=bins - 1).masked_fill_(horizontal == 0, 0)
-    return orientation, torch.hypot(horizontal, vertical)
+    horizontal = across[..., :-2, :].add(across[..., 1:-1, :], alpha=2).add_(across[..., 2:, :])
+    vertical = along[..., :-2].add(along[..., 1:-1], alpha=2).add_(along[..., 2:])
+    return _without_residue(horizontal), _without_residue(vertical)
 
 
 def _without_residue(responses: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.nn.functional.hardshrink(responses, RESPONSE_FLOOR)
-
-
-def votes_by_index(
-    images: Float[Tensor, "batch channels height width"], *, cell: int, bins: int
-) -> Float[Tensor, "batch channels bins rows columns"]:
-    """Sum the magnitudes per cell and bin with a single weighted count."""
-    batch, channels, height, width = images.shape
-    orientation, magnitude = _gradients(images, bins=bins)
-    histograms = torch.arange(batch * channels * (height // cell) * (width // cell), dtype=torch.int32) * bins
-    of_pixel = repeat(
-        histograms,
-        "(batch channel row column) -> batch channel (row y) (column x)",
-        batch=batch,
-        channel=channels,
-        row=height // cell,
-        y=cell,
-        x=cell,
-    )
-    total = len(histograms) * bins
-    votes = torch.bincount((of_pixel + orientation).flatten(), weights=magnitude.flatten(), minlength=total)
-    return rearrange(
-        votes,
-        "(batch channel row column bin) -> batch channel bin row column",
-        batch=batch,
-        channel=channels,
-        row=height // cell,
-        bin=bins,
-    )
-
-
-def votes_by_bin(
-    images: Float[Tensor, "batch channels height width"], *, cell: int, bins: int
-) -> Float[Tensor, "batch channels bins rows columns"]:
-    """Sum the magnitudes per cell, one bin after the other; the same result on every run."""
-    orientation, magnitude = _gradients(images, bins=bins)
-    votes = [
-        reduce(
-            torch.where(orientation == wanted, magnitude, 0.0),
-            "batch channel (row y) (column x) -> batch channel row column",
-            "sum",
-            y=cell,
-            x=cell,
-        )
-        for wanted in range(bins)
-    ]
-    return torch.stack(votes, dim=2)
