@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 import ingest.commands
+import ingest.target_commands
 import pipelines.commands
 import pipelines.tokenizers.commands
 import shards.commands
@@ -39,7 +40,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for group in (ingest.commands, shards.commands, pipelines.commands, pipelines.tokenizers.commands, trainers.commands):
+for group in (
+    ingest.commands,
+    ingest.target_commands,
+    shards.commands,
+    pipelines.commands,
+    pipelines.tokenizers.commands,
+    trainers.commands,
+):
     app.registered_commands += group.app.registered_commands
     app.registered_groups += group.app.registered_groups
 

@@ -1,4 +1,4 @@
-"""The commands that make datasets and their targets: ingest, targets."""
+"""The command that makes datasets: ingest."""
 
 from __future__ import annotations
 
@@ -29,10 +29,8 @@ from ingest.sources import Source
 from ingest.sources.detect import FolderLabels, open_source
 from ingest.sources.report import Tally
 from pipelines.settings import apply_settings
-from shards.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pipelines.views import ViewSet
     from shards.manifest import Manifest
 
 app = typer.Typer()
@@ -198,59 +196,3 @@ def _print_summary(dataset: Path, manifest: Manifest) -> None:
     for what, count in manifest.ignored.items():
         console.print(f"not looked at, {what}: {count:,}", highlight=False)
     console.print(f"Look at it with: maskloom inspect {dataset}", highlight=False)
-
-
-@app.command()
-def targets(
-    dataset: Annotated[Path, typer.Argument(help="The dataset folder.", show_default=False)],
-    teacher: Annotated[str, typer.Option(help="Who computes the target: hog.", show_default=False)],
-    size: Annotated[int, typer.Option(help="Side of the views in pixels; the same as the model's image size.")] = 224,
-    views: Annotated[int, typer.Option(help="Named random crops per sample; 0 stores the centre crop only.")] = 4,
-    scale: Annotated[str, typer.Option(help="Smallest and largest share of the picture that a crop takes.")] = "0.2,1",
-    flip: Annotated[float, typer.Option(help="Probability that a view is mirrored.")] = 0.5,
-    dtype: Annotated[str, typer.Option(help="How values are stored: float16 or float32.")] = "float16",
-    setting: Annotated[list[str] | None, typer.Option("--set", help="A setting of the teacher, as in patch=8.")] = None,
-    view_seed: Annotated[int, typer.Option(help="Seed of the named views.")] = 0,
-    workers: WorkersOption = 0,
-    scheduler: SchedulerOption = None,
-) -> None:
-    """Store what a teacher says about every sample, view by view, for recipes that predict it.
-
-    A trainer that reads a stored target replays exactly one of its views on the pixels, crop and flip included. Before a
-    target is sealed, 64 samples are computed again in float32 and compared. Killed runs go on where they were.
-
-    Example: maskloom targets data/photos --teacher hog --size 224 --views 4
-    """
-    from ingest.precompute import make_spec, precompute
-    from ingest.teachers import new_teacher
-    from shards.dataset import Dataset
-
-    opened = Dataset.open(dataset)
-    built = new_teacher(teacher, size=size, settings=setting or [])
-    spec = make_spec(teacher, built, _view_set(size, views, scale, flip, view_seed), dtype)
-    console.print(
-        f"{spec.target_id}: {spec.num_views} views x {spec.shape} {spec.dtype} = "
-        f"{spec.row_bytes / 1e3:.1f} kB a sample, {spec.row_bytes * opened.num_samples / 1e6:,.1f} MB in all.",
-        highlight=False,
-    )
-    sealed = precompute(
-        opened, spec, cluster=Cluster(workers=workers or os.cpu_count() or 1, scheduler=scheduler), console=console
-    )
-    console.print(
-        f"Sealed {sealed.target_id}: {sealed.num_samples:,} samples, {sealed.num_bytes / 1e6:,.1f} MB; against float32: "
-        f"worst cosine {sealed.parity['worst_cosine']:.6f}, largest difference {sealed.parity['largest_difference']:.2g}.",
-        highlight=False,
-    )
-
-
-def _view_set(size: int, views: int, scale: str, flip: float, seed: int) -> ViewSet:
-    from pipelines.views import CenterCrop, RandomResizedCrop, ViewSet
-
-    if views == 0:
-        return ViewSet(policy=CenterCrop(size=size), count=1, seed=seed)
-    try:
-        smallest, largest = (float(bound) for bound in scale.split(","))
-    except ValueError:
-        raise SettingsError(f"--scale {scale}: write the smallest and the largest share, for example 0.2,1.") from None
-    policy = RandomResizedCrop(size=size, scale=(smallest, largest), ratio=(3 / 4, 4 / 3), flip_probability=flip)
-    return ViewSet(policy=policy, count=views, seed=seed)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import islice
@@ -25,6 +25,8 @@ from shards.errors import MaskloomError, SettingsError
 
 SLURM = "slurm"
 """Instead of an address: workers are jobs of the Slurm cluster that this machine submits to."""
+GPU = {"GPU": 1}
+"""What a task asks for that needs a GPU of its own."""
 _THREADS_PER_WORKER = 2
 _WINDOW_PER_THREAD = 2
 _TALKATIVE = ("distributed", "distributed.client", "distributed.batched", "distributed.comm", "distributed.worker")
@@ -58,18 +60,27 @@ class DaskExecutor:
         scheduler: Address of a running scheduler (`tcp://host:8786`), or `slurm`; None embeds a cluster. Workers elsewhere
             must see the same folders under the same names.
         embedded: What an embedded cluster is made of: `worker_processes` for tasks that compute in Python, `worker_threads`
-            for tasks that only wait for processes of their own.
+            for tasks that only wait for processes of their own, `gpu_processes` for tasks that need a GPU each.
+        resources: What a task needs of its worker, as {"GPU": 1}; workers elsewhere offer it with `--resources GPU=1`.
 
     Raises:
         SettingsError: The scheduler does not answer, or Slurm is not set up.
     """
 
-    def __init__(self, *, workers: int, scheduler: str | None, embedded: Embed | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        scheduler: str | None,
+        embedded: Embed | None = None,
+        resources: Mapping[str, int] | None = None,
+    ) -> None:
         # A lost scheduler is an error of `run`; Dask would report it as well, with tracebacks.
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._closing = ExitStack()
         self._client: Client = self._closing.enter_context(_place(workers, scheduler, embedded or worker_processes))
+        self._resources = resources
         self._workers_seen = float("inf")
 
     def run(self, task: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
@@ -107,7 +118,7 @@ class DaskExecutor:
         """Hand the next tasks to the scheduler while there is room, and return how many."""
         taken = list(islice(waiting, max(0, room)))
         for arguments in taken:
-            running.add(self._client.submit(task, *arguments, pure=False))
+            running.add(self._client.submit(task, *arguments, pure=False, resources=self._resources))
         return len(taken)
 
     def _wait(self, running: as_completed) -> None:
@@ -227,15 +238,25 @@ def worker_threads(workers: int) -> Iterator[LocalCluster]:
         cluster.close(timeout=_CLOSE_TIMEOUT_S)
 
 
-@contextmanager
-def worker_processes(workers: int) -> Iterator[LocalCluster]:
+def worker_processes(workers: int) -> AbstractContextManager[LocalCluster]:
     """Run a cluster of processes on this machine, for tasks that compute, with two threads each."""
     processes = max(1, -(-workers // _THREADS_PER_WORKER))
+    return _processes(processes, threads=-(-workers // processes), resources=None)
+
+
+def gpu_processes(workers: int) -> AbstractContextManager[LocalCluster]:
+    """Run a cluster of processes on this machine, each for one task at a time that needs a GPU."""
+    return _processes(workers, threads=1, resources=GPU)
+
+
+@contextmanager
+def _processes(processes: int, *, threads: int, resources: Mapping[str, int] | None) -> Iterator[LocalCluster]:
     with _deaf_to_interrupts():
         cluster = LocalCluster(
             n_workers=processes,
-            threads_per_worker=-(-workers // processes),
+            threads_per_worker=threads,
             processes=True,
+            resources=resources,
             dashboard_address=_FREE_PORT,
             worker_dashboard_address=_FREE_PORT,
             host="127.0.0.1",

@@ -1,8 +1,9 @@
 """One of the datasets that a stream mixes: its samples, read, example at and rendered one by one."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Shaped
@@ -11,10 +12,12 @@ from torch import Tensor
 from pipelines.encoded import EncodedPicture, encoded_picture
 from pipelines.example import Example
 from pipelines.mixing import EQUAL, Weight
-from pipelines.modalities import Clip, Decoded, Image, LogMel, Modality, Tokens, Waveform
+from pipelines.modalities import Clip, Decoded, Image, LogMel, Modality, Stored, Waveform
 from pipelines.permutation import Int64s
 from pipelines.rendering import Renderer, renderer_for
+from pipelines.rendering.image import ImageRenderer
 from pipelines.transforms.errors import DecodeError
+from pipelines.transforms.image import decode_image
 from pipelines.views import Extent, View, ViewSource, is_aligned
 from shards.dataset import Dataset, Ids
 from shards.errors import CorruptShardError, Damage, SettingsError
@@ -24,6 +27,9 @@ from shards.target_table import TargetTable
 
 _LEADERS_IN_SPACE = (Image, Clip)
 _LEADERS_IN_TIME = (Clip, LogMel, Waveform)
+
+_KEPT_PICTURES = 8
+"""Decoded pictures that are kept where several looks share them: one for each thread that renders."""
 
 Row = tuple[Shaped[Tensor, "..."], int]
 """What a modality of one sample renders to, and how many of its tokens are real."""
@@ -59,11 +65,12 @@ class ComponentReader:
     @cached_property
     def renderers(self) -> Mapping[str, Renderer]:
         """What renders the modalities that this dataset holds, by the name of the modality."""
-        return {
+        found = {
             modality.name: renderer_for(modality, self.component.dataset)
             for modality in self.modalities
-            if not isinstance(modality, Tokens) and modality.field in self.component.dataset.manifest.fields
+            if not isinstance(modality, Stored) and modality.field in self.component.dataset.manifest.fields
         }
+        return _decoding_once(found)
 
     @cached_property
     def _fields(self) -> tuple[str, ...]:
@@ -175,7 +182,7 @@ class ComponentReader:
         shown: list[tuple[Decoded, Extent]] = [
             (modality, extents[modality.name])
             for modality in self.modalities
-            if modality.look == look and modality.name in extents and not isinstance(modality, Tokens)
+            if modality.look == look and modality.name in extents and not isinstance(modality, Stored)
         ]
         sized = [(modality, extent) for modality, extent in shown if extent.height]
         self._require_aligned(sample, sized)
@@ -195,6 +202,18 @@ class ComponentReader:
                 key=sample.key,
                 kind=Damage.DECODE,
             )
+
+
+def _decoding_once(renderers: Mapping[str, Renderer]) -> Mapping[str, Renderer]:
+    """Let looks at the same picture share what is decoded."""
+    shown = Counter(renderer.field for renderer in renderers.values() if isinstance(renderer, ImageRenderer))
+    shared = {field: lru_cache(maxsize=_KEPT_PICTURES)(decode_image) for field, looks in shown.items() if looks > 1}
+    return {
+        name: replace(renderer, decode=shared[renderer.field])
+        if isinstance(renderer, ImageRenderer) and renderer.field in shared
+        else renderer
+        for name, renderer in renderers.items()
+    }
 
 
 def _holds(sample: Sample, field: str) -> bool:

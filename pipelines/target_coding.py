@@ -24,13 +24,21 @@ def decoder_of(table: TargetTable) -> Callable[[Tensor], Tensor]:
     Raises:
         CorruptShardError: The projection of the target is missing or damaged.
     """
-    coding = table.spec.coding
-    projection = None if table.projection is None else torch.from_numpy(table.projection)
+    coding, projection = table.spec.coding, projection_of(table)
 
     def decoded(rows: Tensor) -> Tensor:
         return decode(rows, coding, None if projection is None else projection.to(rows.device))
 
     return decoded
+
+
+def projection_of(table: TargetTable) -> Float[Tensor, "rows width"] | None:
+    """Return the mean of a token and its principal components, where a target is stored as such.
+
+    Raises:
+        CorruptShardError: The projection of the target is missing or damaged.
+    """
+    return None if table.projection is None else torch.from_numpy(table.projection)
 
 
 def encode(

@@ -247,6 +247,10 @@ class Dataset:
         """Return how many samples a shard holds."""
         return int(self._shards.samples[shard])
 
+    def shard_ids(self, shard: int) -> Ids:
+        """Return the sample numbers of a shard of the dataset, or of the split, in the order of its rows."""
+        return self._shards.ids(shard)
+
     def shard_paths(self, shard: int) -> tuple[Path, Path]:
         """Return the tar and the index file of a shard of a dataset on this machine.
 

@@ -81,6 +81,14 @@ class ShardTable:
         shards[~is_tail], rows[~is_tail] = self._locate_full(ids[~is_tail])
         return shards, rows
 
+    def ids(self, shard: int) -> Ids:
+        """Return the sample numbers of a shard in the order of its rows; the inverse of `locate`."""
+        place = int(self._shards.searchsorted(shard))
+        blocks, tail = divmod(int(self.samples[shard]), BLOCK)
+        full = np.arange(blocks * BLOCK, dtype=np.int64) + int(self._first_blocks[place]) * BLOCK
+        first = self._num_full_blocks * BLOCK + int(self._first_tails[place])
+        return np.concatenate([full, np.arange(first, first + tail, dtype=np.int64)])
+
     def _locate_full(self, ids: Ids) -> tuple[Ids, Ids]:
         blocks = ids // BLOCK
         places = self._first_blocks.searchsorted(blocks, side="right") - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -117,7 +117,7 @@ class TargetSpec:
     software: Mapping[str, str]
     looks_at: Mapping[str, Any] = field(default_factory=dict)
     vocabulary: int | None = None
-    precision: str = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
 
     @property
     def target_id(self) -> str:
@@ -174,6 +174,7 @@ class TargetReceipt:
 class SealedTarget:
     """The content of `target.json`: the specification, what is stored, and how far it is from a float32 recomputation.
 
+    `num_blank` samples have nothing to show a teacher; their rows are zeros.
     `projection_sha256` is the digest of the file that principal components are turned into values with, if there is one.
     """
 
@@ -183,6 +184,7 @@ class SealedTarget:
     num_samples: int
     num_bytes: int
     parity: Mapping[str, float]
+    num_blank: int = 0
     projection_sha256: str | None = None
     receipts_digest: str = field(default="")
 

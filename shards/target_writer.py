@@ -99,7 +99,7 @@ def write_projection(dataset: Dataset, spec: TargetSpec, projection: npt.NDArray
     create_if_absent(folder, folder / PROJECTION, written.getvalue())
 
 
-def seal_target(dataset: Dataset, spec: TargetSpec, parity: Mapping[str, float]) -> SealedTarget:
+def seal_target(dataset: Dataset, spec: TargetSpec, parity: Mapping[str, float], *, num_blank: int = 0) -> SealedTarget:
     """Check that every shard of a target is there and bound to the present base shard, and write `target.json`.
 
     Raises:
@@ -116,6 +116,7 @@ def seal_target(dataset: Dataset, spec: TargetSpec, parity: Mapping[str, float])
         num_samples=sum(receipt.samples for receipt in receipts),
         num_bytes=sum(receipt.file.bytes for receipt in receipts),
         parity=dict(parity),
+        num_blank=num_blank,
         receipts_digest=bytes_digest(b"".join(receipt.to_json() for receipt in receipts)),
         projection_sha256=None if spec.coding.components is None else file_digest(folder / PROJECTION, "sha256"),
     )

@@ -94,7 +94,7 @@ def run_ingest() -> Callable[..., Manifest]:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes every ingest and precompute of the test run its tasks in this process."""
     _stay_in_process(monkeypatch)
-    monkeypatch.setattr("ingest.precompute.DaskExecutor", InProcess)
+    monkeypatch.setattr("ingest.targets.run.DaskExecutor", InProcess)
 
 
 @pytest.fixture(scope="session")

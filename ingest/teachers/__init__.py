@@ -80,7 +80,7 @@ def teacher_names() -> list[str]:
 
 def teacher_summary(name: str) -> str:
     """Return the first line of the documentation of a teacher."""
-    return (inspect.getdoc(inspect.getmodule(_teacher_class(name))) or "").partition("\n")[0]
+    return (inspect.getdoc(inspect.getmodule(teacher_class(name))) or "").partition("\n")[0]
 
 
 def new_teacher(name: str, *, size: int, settings: Sequence[str]) -> Teacher:
@@ -89,7 +89,7 @@ def new_teacher(name: str, *, size: int, settings: Sequence[str]) -> Teacher:
     Raises:
         SettingsError: There is no such teacher or setting, or a value does not fit.
     """
-    kind = _teacher_class(name)
+    kind = teacher_class(name)
     sized = {"size": size} if "size" in {field.name for field in fields(kind)} else {}
     teacher: Teacher = kind(**sized)
     return apply_settings(teacher, settings)
@@ -97,7 +97,7 @@ def new_teacher(name: str, *, size: int, settings: Sequence[str]) -> Teacher:
 
 def build_teacher(name: str, settings: Mapping[str, Any]) -> Teacher:
     """Return the teacher `name` with all its settings, as `teacher_settings` gave them."""
-    teacher: Teacher = _teacher_class(name)(**settings)
+    teacher: Teacher = teacher_class(name)(**settings)
     return teacher
 
 
@@ -106,7 +106,12 @@ def teacher_settings(teacher: Teacher) -> dict[str, Any]:
     return asdict(teacher)
 
 
-def _teacher_class(name: str) -> Any:  # noqa: ANN401 - a dataclass that is a Teacher
+def teacher_class(name: str) -> Any:  # noqa: ANN401 - a dataclass that is a Teacher
+    """Return the class of the teacher `name`.
+
+    Raises:
+        SettingsError: There is none.
+    """
     if name not in teacher_names():
         raise SettingsError(
             f"There is no teacher '{name}'; there is {', '.join(teacher_names())}.{did_you_mean(name, teacher_names())}"

@@ -1,8 +1,10 @@
 """Pictures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
@@ -16,13 +18,14 @@ from pipelines.views import Extent, View
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRenderer:
-    """Renders a stored picture as uint8 [3, size, size].
+    """Renders a stored picture as uint8 [3, size, size]; `decode` makes pixels [height, width, 3] of stored bytes.
 
     Raises:
         SettingsError: The modality has another number of channels than 3.
     """
 
     modality: Image
+    decode: Callable[[bytes], npt.NDArray[np.uint8]] = decode_image
 
     def __post_init__(self) -> None:
         require_channels(self.modality, 3)
@@ -50,7 +53,7 @@ class ImageRenderer:
         """See Renderer."""
         assert isinstance(data, bytes), type(data)
         require_fitting(self.modality, view)
-        pixels = decode_image(data)
+        pixels = self.decode(data)
         size = pixels.shape[0], pixels.shape[1]
         require_recorded(size, facts, self.field)
         return render(pixels, mapped(view, extent, onto=size)), self.modality.num_tokens
