@@ -1,6 +1,7 @@
 """Histograms of oriented gradients with blocks of cells, as Dalal and Triggs define them and scikit-image has them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,9 @@ BlockNorm = Literal["L1", "L1-sqrt", "L2", "L2-Hys"]
 """How the histograms of a block are scaled; L2-Hys is L2, then no value above 0.2, then L2 again."""
 
 Blocks = Float[Tensor, "batch block_rows block_columns values"]
+
+_PIXEL_BINS = 24
+"""So many bins at most are told apart in float32 for all differences of 8-bit pixels; a test tries each of them."""
 
 _EPSILON = 1e-5
 _MOST = 0.2
@@ -37,15 +41,18 @@ def block_hog(
     at steps of `block`, `[:, ::block, ::block]`, hold every cell once. Pixels that fill no whole cell do not count.
 
     Flattened, a picture is `skimage.feature.hog(picture, bins, (cell, cell), (block, block), norm, channel_axis=...)`
-    of scikit-image 0.26: reckoned in float64 from the differences on, as there, and rounded to float32. `images` are
-    8-bit pixels or floating-point numbers of any scale. Source: Dalal and Triggs, 2005, doi:10.1109/CVPR.2005.177.
+    of scikit-image 0.26: angles are reckoned in float64, as there, wherever float32 could choose another bin. `images`
+    are 8-bit pixels or floating-point numbers of any scale; the result is float32. Source: Dalal and Triggs, 2005,
+    doi:10.1109/CVPR.2005.177.
 
     Raises:
         SettingsError: A setting is not positive, or the picture is smaller than a block.
     """
     _check(images, bins=bins, cell=cell, block=block)
+    is_exact = images.dtype == torch.uint8 and bins <= _PIXEL_BINS
+    gradients = partial(_strongest_differences, precision=torch.float32 if is_exact else torch.float64)
     votes = rearrange(
-        cell_votes(images, _strongest_differences, cell=cell, bins=bins),
+        cell_votes(images, gradients, cell=cell, bins=bins),
         "batch 1 bin row column -> batch row column bin",
     )
     blocks = (votes / cell**2).unfold(1, block, 1).unfold(2, block, 1)
@@ -68,14 +75,14 @@ def _check(images: Tensor, *, bins: int, cell: int, block: int) -> None:
 
 
 def _strongest_differences(
-    images: Shaped[Tensor, "batch channels height width"],
+    images: Shaped[Tensor, "batch channels height width"], *, precision: torch.dtype
 ) -> tuple[Float[Tensor, "batch 1 height width"], Float[Tensor, "batch 1 height width"]]:
     """Return down and right components of the gradient of each pixel's strongest channel, the first of equals."""
     down, right = _central_differences(images)
     if images.shape[1] > 1:
         strongest = _magnitude(down, right).max(dim=1, keepdim=True).indices
         down, right = down.gather(1, strongest), right.gather(1, strongest)
-    return down.double(), right.double()
+    return down.to(precision), right.to(precision)
 
 
 def _magnitude(

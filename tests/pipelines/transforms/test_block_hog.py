@@ -64,7 +64,7 @@ def test_photographs_agree_in_every_dtype_and_norm(name: str, scale: type[np.gen
     channels=st.sampled_from([None, 1, 2, 3, 4]),
     levels=st.sampled_from([1, 2, 4, 256]),
     sides=st.tuples(st.integers(12, 40), st.integers(12, 40)),
-    bins=st.integers(1, 18),
+    bins=st.integers(1, 40),
     cell=st.integers(1, 6),
     block=st.integers(1, 2),
     norm=st.sampled_from(NORMS),
