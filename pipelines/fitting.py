@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.component import Component
-from pipelines.modalities import Decoded, Image, LogMel, Modality, Tokens, Waveform
+from pipelines.modalities import Decoded, Features, Image, LogMel, Modality, Stored, Tokens, Waveform
 from pipelines.packing import FactLength
 from pipelines.views import ViewSet, ViewSource
 from shards.dataset import Dataset
@@ -67,7 +67,7 @@ def require_held(modality: Modality, components: Sequence[Component]) -> None:
         MissingTargetError: No dataset brings the stored target.
         MissingFieldError: No dataset holds the field.
     """
-    if isinstance(modality, Tokens):
+    if isinstance(modality, Stored):
         stored = {name for component in components for name in component.stored}
         if modality.stored not in stored:
             raise MissingTargetError(
@@ -87,7 +87,7 @@ def require_shown(modality: Decoded, modalities: Sequence[Modality], components:
     """Raise MissingFieldError if there is nothing but one modality to show, and some samples do not have it."""
     for component in components:
         dataset = component.dataset
-        shown = [other for other in modalities if isinstance(other, Tokens) or _holds(dataset, other.field)]
+        shown = [other for other in modalities if isinstance(other, Stored) or _holds(dataset, other.field)]
         lacking = dataset.num_samples - dataset.num_with(modality.field)
         if shown == [modality] and lacking:
             raise MissingFieldError(
@@ -139,18 +139,34 @@ def require_same_stored(components: Sequence[Component]) -> None:
                 )
 
 
-def require_ids(tokens: Tokens, table: TargetTable, looks: Sequence[ViewSource]) -> None:
-    """Raise SettingsError unless a stored target holds one id for each place of a grid, of the views that are looked at."""
+def require_stored(modality: Stored, table: TargetTable, looks: Sequence[ViewSource]) -> None:
+    """Raise SettingsError unless a stored target holds what a modality shows, of the views that are looked at."""
+    if isinstance(modality, Tokens):
+        _require_ids(modality, table)
+    else:
+        _require_features(modality, table)
+    if looks[modality.look] != ViewSet.from_json(table.spec.views):
+        raise SettingsError(
+            f"The values of '{modality.name}' show look {modality.look}, whose views are {looks[modality.look]}, but the stored target "
+            f"'{modality.stored}' was computed on others. Give that look ViewSet.from_json(table.spec.views)."
+        )
+
+
+def _require_features(features: Features, table: TargetTable) -> None:
+    spec, wanted = table.spec, (features.num_tokens, features.dim)
+    if spec.coding.holds_ids or tuple(spec.shape) != wanted:
+        raise SettingsError(
+            f"The features '{features.name}' are {features.dim} values at {features.num_tokens} places of the grid "
+            f"{features.grid}, but the stored target '{features.stored}' holds {spec.coding} {tuple(spec.shape)}."
+        )
+
+
+def _require_ids(tokens: Tokens, table: TargetTable) -> None:
     spec = table.spec
     if not np.issubdtype(np.dtype(spec.dtype), np.integer) or prod(spec.shape) != tokens.num_tokens:
         raise SettingsError(
             f"The tokens '{tokens.name}' are {tokens.num_tokens} ids on the grid {tokens.grid}, but the stored target "
             f"'{tokens.stored}' holds {spec.dtype} {tuple(spec.shape)}."
-        )
-    if looks[tokens.look] != ViewSet.from_json(spec.views):
-        raise SettingsError(
-            f"The tokens '{tokens.name}' show look {tokens.look}, whose views are {looks[tokens.look]}, but the stored target "
-            f"'{tokens.stored}' was computed on others. Give that look ViewSet.from_json(table.spec.views)."
         )
 
 

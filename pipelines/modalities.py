@@ -339,10 +339,42 @@ class Tokens:
         return prod(self.grid)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Vectors that a teacher stored, as an input: the stored target `stored`, `dim` values for each place of `grid`.
+
+    Given as float32 [places, dim], as the teacher said it and as far as it was stored.
+
+    Raises:
+        SettingsError: The grid is empty, or there are no values.
+    """
+
+    stored: str
+    grid: tuple[int, ...]
+    dim: int
+    name: str = ""
+    look: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.stored)
+        if not self.grid or min(self.grid) < 1 or self.dim < 1:
+            raise SettingsError(
+                f"The features '{self.name}' have the grid {self.grid} and {self.dim} values; each has to be at least 1."
+            )
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens in the grid."""
+        return prod(self.grid)
+
+
 Decoded = Image | Raster | Clip | LogMel | Waveform | Points | Text
 """Modalities that are decoded from a stored field."""
 
-Modality = Decoded | Tokens
+Stored = Tokens | Features
+"""Modalities that a teacher has stored."""
+
+Modality = Decoded | Stored
 """Whatever a stream can deliver."""
 
 

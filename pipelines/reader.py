@@ -18,19 +18,20 @@ from pipelines.filling import Filling
 from pipelines.fitting import (
     require_distinct,
     require_held,
-    require_ids,
     require_known_maskings,
     require_look,
     require_pictures,
     require_same_settings,
     require_same_stored,
     require_shown,
+    require_stored,
 )
 from pipelines.masking.plan import JointMasking, MaskContext, Masking, MaskPlan
 from pipelines.masking.separate import Separate
-from pipelines.modalities import Image, LogMel, Modality, Text, Tokens, Waveform
+from pipelines.modalities import Features, Image, LogMel, Modality, Stored, Text, Tokens, Waveform
 from pipelines.randomness import Draws
 from pipelines.rows import allocate
+from pipelines.target_coding import decoder_of
 from pipelines.views import ViewSet, ViewSource
 from pipelines.visits import LengthsOf, Visits
 from shards.errors import SettingsError
@@ -82,8 +83,8 @@ class BatchReader:
         assert self.look_of_stored is not None
         assert self.blank_rows is not None
         for modality in self.modalities:
-            if isinstance(modality, Tokens):
-                require_ids(modality, self.components[0].stored[modality.stored], self.looks)
+            if isinstance(modality, Stored):
+                require_stored(modality, self.components[0].stored[modality.stored], self.looks)
             else:
                 require_shown(modality, self.modalities, self.components)
                 require_same_settings(modality, self.components)
@@ -128,7 +129,7 @@ class BatchReader:
         return frozenset(
             modality.name
             for modality in self.modalities
-            if not isinstance(modality, Tokens)
+            if not isinstance(modality, Stored)
             and (
                 isinstance(modality, LogMel | Waveform | Text)
                 or any(
@@ -143,10 +144,9 @@ class BatchReader:
         inputs = {name: allocate(blank, rows) for name, blank in self.blank_rows.items()}
         lengths = {name: torch.zeros(rows, dtype=torch.int64) for name in sorted(self.varying)}
         tables = self.components[0].stored
-        tokens = {(modality.stored, modality.look) for modality in self.modalities if isinstance(modality, Tokens)}
+        shown = {(modality.stored, modality.look) for modality in self.modalities if isinstance(modality, Stored)}
         stored = {
-            place: allocate(_row_of(tables[place[0]]), rows)
-            for place in sorted({*self.look_of_stored.items(), *tokens})
+            place: allocate(_row_of(tables[place[0]]), rows) for place in sorted({*self.look_of_stored.items(), *shown})
         }
         return inputs, lengths, stored
 
@@ -160,9 +160,11 @@ class BatchReader:
         """
         filled = Filling(self, visits, step=step).fill()
         stored = {name: filled.stored[name, look] for name, look in self.look_of_stored.items()}
-        tokens = [modality for modality in self.modalities if isinstance(modality, Tokens)]
-        ids = {modality.name: _as_ids(filled.stored[modality.stored, modality.look], modality) for modality in tokens}
-        inputs = filled.inputs | ids
+        inputs = filled.inputs | {
+            modality.name: self._stored_input(modality, filled.stored[modality.stored, modality.look])
+            for modality in self.modalities
+            if isinstance(modality, Stored)
+        }
         return Batch(
             keys=tuple(filled.keys),
             visits=filled.visits,
@@ -179,6 +181,12 @@ class BatchReader:
                 if modality.name in self.encoded and isinstance(modality, Image)
             },
         )
+
+    def _stored_input(self, modality: Stored, rows: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "batch ..."]:
+        """Return rows of a stored target as the input that they are."""
+        if isinstance(modality, Features):
+            return decoder_of(self.components[0].stored[modality.stored])(rows)
+        return _as_ids(rows, modality)
 
     def _plans(
         self, filled: Filling, inputs: Mapping[str, Tensor], stored: Mapping[str, Tensor]

@@ -8,7 +8,7 @@ import torch
 
 from pipelines.component import Component
 from pipelines.masking.plan import MaskContext, Masking
-from pipelines.modalities import Modality, Tokens
+from pipelines.modalities import Modality, Stored
 from pipelines.randomness import Draws
 from pipelines.views import ViewSet
 from shards.dataset import Dataset
@@ -28,7 +28,7 @@ def check(recipe: Recipe, components: Sequence[Component]) -> None:
     """
     for component in components:
         for modality in recipe.modalities:
-            if not isinstance(modality, Tokens):
+            if not isinstance(modality, Stored):
                 _check_field(recipe, modality.field, component.dataset)
         for target in recipe.targets:
             if target.stored is not None:

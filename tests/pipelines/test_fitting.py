@@ -23,6 +23,7 @@ from pipelines.views import CenterCrop, FreshViews, ViewSet
 from shards.adopt import adopt
 from shards.dataset import Dataset
 from shards.errors import MissingFieldError, SettingsError
+from shards.target_spec import Coding
 from shards.target_table import TargetTable
 
 MakeShard = Callable[[Path, dict[str, bytes]], None]
@@ -35,7 +36,9 @@ class Numbered(TargetTable):
     """A stored target whose rows hold the number of their view."""
 
     def __init__(self, *, shape: tuple[int, ...] = (4,), dtype: str = "uint16") -> None:
-        self.spec: Any = SimpleNamespace(views=VIEWS.to_json(), shape=shape, dtype=dtype)
+        self.spec: Any = SimpleNamespace(
+            views=VIEWS.to_json(), shape=shape, stored_shape=shape, dtype=dtype, coding=Coding(dtype=dtype)
+        )
 
     def read(self, ids: np.ndarray, k: np.ndarray) -> np.ndarray:
         rows = np.broadcast_to(k.reshape(-1, *[1] * len(self.spec.shape)), (len(ids), *self.spec.shape))
