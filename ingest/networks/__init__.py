@@ -1,0 +1,1 @@
+"""Networks that teachers share: reading weights without executing anything, fitting pictures to them, taking what they say."""
