@@ -8,8 +8,8 @@ from torch import nn
 
 from trainers.recipe import Training
 
-UNDECAYED_ENDINGS = ("token", "tokens", "positions")
-"""Names of learned tokens and positions end so; they are points in space, not the weights of a product."""
+UNDECAYED_ENDINGS = ("token", "tokens", "positions", "mixture")
+"""Names of learned tokens, positions and shares end so; they are points in space, not the weights of a product."""
 
 
 def is_decayed(name: str, parameter: nn.Parameter) -> bool:

@@ -14,7 +14,7 @@ What a training loop needs of it:
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Shaped
@@ -26,10 +26,8 @@ from pipelines.modalities import Modality
 from pipelines.views import FreshViews
 from shards.errors import SettingsError, did_you_mean
 from trainers.nn.gather import gather_tokens
-from trainers.nn.network import Network
-
-Places = Literal["target", "visible", "all", "sample"]
-"""Where a target is predicted: at the target or the visible tokens of the plan, at all tokens, or once for each sample."""
+from trainers.nn.network import Network, Output
+from trainers.nn.network import Places as Places
 
 Decoder = Callable[[Tensor], Tensor]
 """From the rows of a stored target as they are on disk to what its teacher said; see `pipelines.target_coding`."""
@@ -93,8 +91,12 @@ class Target(Protocol):
 class Architecture(Protocol):
     """The description of a network; `build` makes the module."""
 
-    def build(self, modalities: Sequence[Any], *, outputs: Mapping[str, int]) -> Network:
-        """Return a freshly initialised network that predicts `outputs[name]` values per token for every target."""
+    def build(self, modalities: Sequence[Any], *, outputs: Mapping[str, Output]) -> Network:
+        """Return a freshly initialised network that predicts `outputs[name].dim` values at its places for every target.
+
+        Raises:
+            SettingsError: It cannot predict there, or its parts do not fit.
+        """
         ...
 
 
@@ -199,9 +201,12 @@ class Recipe:
         """Return the names of the stored targets that batches must carry in `Batch.stored`."""
         return tuple(dict.fromkeys(target.stored for target in self.targets if target.stored is not None))
 
-    def outputs(self) -> dict[str, int]:
-        """Return the number of predicted values per token, by target."""
-        return {target.name: target.dim(self.modality(target.modality)) for target in self.targets}
+    def outputs(self) -> dict[str, Output]:
+        """Return how many values are predicted, and where, by target."""
+        return {
+            target.name: Output(dim=target.dim(self.modality(target.modality)), places=target.places)
+            for target in self.targets
+        }
 
     def network(self, *, seed: int) -> Network:
         """Return the network on the CPU, initialised from `seed` alone; the global generator is left as it was."""

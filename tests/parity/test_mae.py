@@ -20,6 +20,7 @@ from pipelines.modalities import Image
 from trainers.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderNetwork
 from trainers.nn.embed import every_token, image_patches
 from trainers.nn.gather import gather_tokens
+from trainers.nn.network import Output
 from trainers.nn.positions import sincos_2d
 from trainers.objectives import mean_squared_error
 from trainers.targets.patches import standardise_patches
@@ -70,7 +71,7 @@ def run() -> Run:
         decoder_depth=made["decoder_depth"],
         decoder_heads=made["decoder_num_heads"],
     )
-    network = architecture.build((image,), outputs={"patches": image.patch_values})
+    network = architecture.build((image,), outputs={"patches": Output(dim=image.patch_values)})
     import_weights(under("weights/"), network)
     images = TENSORS["inputs/images"]
     patches = image_patches(images, patch=image.patch)

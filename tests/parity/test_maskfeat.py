@@ -17,6 +17,7 @@ from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Image
 from pipelines.settings import apply_settings
 from tests.batches import make_batch
+from trainers.nn.network import Output
 from trainers.recipes import maskfeat
 
 TENSORS = load_file(Path(__file__).parents[1] / "golden" / "maskfeat_hog.safetensors")
@@ -37,7 +38,7 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 
 def test_recipe_predicts_histograms_of_the_published_size() -> None:
     assert RECIPE.modalities == (Image(size=80, patch=16),)
-    assert RECIPE.outputs() == {"hog": 108}
+    assert RECIPE.outputs() == {"hog": Output(dim=108)}
 
 
 def test_target_of_every_patch_is_that_of_the_reference() -> None:

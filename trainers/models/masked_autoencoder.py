@@ -1,24 +1,25 @@
 """An encoder that sees visible patches only, and a light decoder that predicts the rest.
 
-He et al., arXiv:2111.06377, section 3. Patches are gathered before they are embedded: embedding acts on each patch
-alone, so this equals embedding all of them and dropping most.
+He et al., arXiv:2111.06377, section 3.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Image
+from shards.errors import SettingsError
 from trainers.nn.blocks import layer_norm, stack_of_blocks
 from trainers.nn.embed import every_token, image_patches, only_modality
 from trainers.nn.gather import gather_tokens, scatter_tokens
 from trainers.nn.initialise import TOKEN_STD, xavier_
-from trainers.nn.network import Network
+from trainers.nn.network import Network, Output, require_places
 from trainers.nn.positions import sincos_2d
+from trainers.nn.visible_encoder import VisibleEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,41 +33,17 @@ class MaskedAutoencoder:
     decoder_depth: int
     decoder_heads: int
 
-    def build(self, modalities: Sequence[Image], *, outputs: Mapping[str, int]) -> "MaskedAutoencoderNetwork":
-        """Return the network with Xavier-uniform weights and tokens of standard deviation 0.02."""
+    def build(self, modalities: Sequence[Image], *, outputs: Mapping[str, Output]) -> "MaskedAutoencoderNetwork":
+        """Return the network with Xavier-uniform weights and tokens of standard deviation 0.02.
+
+        Raises:
+            SettingsError: There is nothing to predict at the target tokens, or something at places it predicts nothing at.
+        """
         image = only_modality(modalities, architecture="masked_autoencoder")
+        require_places(outputs, possible=("target", "visible", "sample"), architecture="masked_autoencoder")
+        if all(output.places != "target" for output in outputs.values()):
+            raise SettingsError("masked_autoencoder has a decoder, so at least one target has to be at target tokens")
         return MaskedAutoencoderNetwork(self, image, outputs=outputs)
-
-
-class VisibleEncoder(nn.Module):
-    """Patches at given places -> class token and encoded tokens; whatever is not given is not seen."""
-
-    def __init__(self, config: MaskedAutoencoder, image: Image) -> None:
-        super().__init__()
-        self.embed = nn.Linear(image.patch_values, config.width)
-        self.class_token = nn.Parameter(torch.empty(1, 1, config.width))
-        self.blocks = stack_of_blocks(config.width, depth=config.depth, heads=config.heads)
-        self.norm = layer_norm(config.width)
-        self.positions: Tensor
-        self.register_buffer("positions", sincos_2d(image.grid, width=config.width), persistent=False)
-        xavier_(self)
-        nn.init.normal_(self.class_token, std=TOKEN_STD)
-
-    def tokens(
-        self, patches: Float[Tensor, "batch visible values"], index: Int[Tensor, "batch visible"]
-    ) -> Float[Tensor, "batch visible width"]:
-        """Return the embedded patches, each with the position of its place in the grid."""
-        placed: Tensor = self.embed(patches) + self.positions[index]
-        return placed
-
-    def forward(
-        self, patches: Float[Tensor, "batch visible values"], index: Int[Tensor, "batch visible"]
-    ) -> Float[Tensor, "batch encoded width"]:
-        """Return the class token, which has no position, and the tokens in the order of `index`, after the norm."""
-        tokens = self.tokens(patches, index)
-        class_token = self.class_token.expand(tokens.shape[0], -1, -1)
-        encoded: Tensor = self.norm(self.blocks(torch.cat([class_token, tokens], dim=1)))
-        return encoded
 
 
 class LightDecoder(nn.Module):
@@ -98,25 +75,35 @@ class LightDecoder(nn.Module):
 
 
 class MaskedAutoencoderNetwork(Network):
-    """Encoder, decoder and one linear head for every target."""
+    """Encoder, decoder and one linear head for every target: on the decoder where tokens are hidden, else on the encoder."""
 
-    def __init__(self, config: MaskedAutoencoder, image: Image, *, outputs: Mapping[str, int]) -> None:
+    def __init__(self, config: MaskedAutoencoder, image: Image, *, outputs: Mapping[str, Output]) -> None:
         super().__init__()
         self.image = image
         self.width = config.width
         self.num_prefix_tokens = 1
-        self.encoder = VisibleEncoder(config, image)
+        self.encoder = VisibleEncoder(
+            image, width=config.width, depth=config.depth, heads=config.heads, norm=layer_norm(config.width)
+        )
         self.decoder = LightDecoder(config, image)
-        self.heads = nn.ModuleDict({name: nn.Linear(config.decoder_width, dim) for name, dim in outputs.items()})
+        self.places = {name: output.places for name, output in outputs.items()}
+        widths = {"target": config.decoder_width, "visible": config.width, "sample": config.width}
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(widths[output.places], output.dim) for name, output in outputs.items()}
+        )
         xavier_(self.heads)
 
     def forward(self, inputs: Mapping[str, Tensor], plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
-        """Return the predictions at `plan.target`, in its order: [batch, target, dim] by name of the target."""
+        """Return the predictions by name of the target.
+
+        At target tokens [batch, target, dim] from the decoder, at visible ones [batch, visible, dim] from the encoder, both
+        in the order of the plan; of the whole sample [batch, dim] from the class token of the encoder.
+        """
         plan = plans[self.image.name]
         patches = image_patches(inputs[self.image.name], patch=self.image.patch)
         encoded = self.encoder(gather_tokens(patches, plan.visible), plan.visible)
-        decoded = self.decoder(encoded, plan)
-        return {name: head(decoded) for name, head in self.heads.items()}
+        found = {"target": self.decoder(encoded, plan), "visible": encoded[:, 1:], "sample": encoded[:, 0]}
+        return {name: head(found[self.places[name]]) for name, head in self.heads.items()}
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "batch tokens width"]:
         """Return the class token and the tokens of all patches, row by row, after the final norm."""

@@ -1,9 +1,13 @@
 """The pre-norm transformer block: full self-attention and a two-layer perceptron, each behind a residual."""
 
+from collections.abc import Iterable
+
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+from torchvision.ops import StochasticDepth
 
 from shards.errors import SettingsError
 
@@ -26,15 +30,17 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.projection = nn.Linear(width, width)
 
-    def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
-        """Let every token attend to every token of its sample."""
+    def forward(
+        self, tokens: Float[Tensor, "batch tokens width"], bias: Float[Tensor, "heads tokens tokens"] | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Let every token attend to every token of its sample; `bias` is added to what the softmax is taken of."""
         query, key, value = rearrange(
             self.qkv(tokens),
             "batch tokens (three heads dim) -> three batch heads tokens dim",
             three=3,
             heads=self.heads,
         )
-        mixed = scaled_dot_product_attention(query, key, value)
+        mixed = scaled_dot_product_attention(query, key, value, None if bias is None else bias.to(query.dtype))
         joined: Tensor = self.projection(rearrange(mixed, "batch heads tokens dim -> batch tokens (heads dim)"))
         return joined
 
@@ -54,23 +60,68 @@ class Perceptron(nn.Module):
         return transformed
 
 
-class Block(nn.Module):
-    """One transformer block (Dosovitskiy et al., arXiv:2010.11929, equations 2 and 3)."""
+class LayerScale(nn.Module):
+    """Multiplies every channel by a learned gain (Touvron et al., arXiv:2103.17239, section 2.1), which starts at `start`."""
 
-    def __init__(self, width: int, *, heads: int, ratio: int = 4) -> None:
+    def __init__(self, width: int, *, start: float) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.full((width,), start))
+
+    def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+        """Scale each channel."""
+        return tokens * self.gain
+
+
+class Block(nn.Module):
+    """One transformer block (Dosovitskiy et al., arXiv:2010.11929, equations 2 and 3).
+
+    With `layer_scale`, what each of the two branches adds is scaled by learned gains that start there. In training, each
+    branch is left out of a sample with probability `drop_path`, and grows in others to keep its mean (arXiv:1603.09382).
+    """
+
+    def __init__(
+        self, width: int, *, heads: int, ratio: int = 4, layer_scale: float | None = None, drop_path: float = 0.0
+    ) -> None:
         super().__init__()
         self.norm1 = layer_norm(width)
         self.attention = Attention(width, heads=heads)
+        self.added1 = _addition(width, layer_scale=layer_scale, drop_path=drop_path)
         self.norm2 = layer_norm(width)
         self.perceptron = Perceptron(width, ratio=ratio)
+        self.added2 = _addition(width, layer_scale=layer_scale, drop_path=drop_path)
 
-    def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+    def forward(
+        self, tokens: Float[Tensor, "batch tokens width"], bias: Float[Tensor, "heads tokens tokens"] | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
         """Mix the tokens of each sample, then transform each token."""
-        mixed: Tensor = tokens + self.attention(self.norm1(tokens))
-        transformed: Tensor = mixed + self.perceptron(self.norm2(mixed))
+        mixed: Tensor = tokens + self.added1(self.attention(self.norm1(tokens), bias))
+        transformed: Tensor = mixed + self.added2(self.perceptron(self.norm2(mixed)))
         return transformed
 
 
-def stack_of_blocks(width: int, *, depth: int, heads: int) -> nn.Sequential:
-    """Return `depth` blocks to be run one after the other."""
-    return nn.Sequential(*(Block(width, heads=heads) for _ in range(depth)))
+def _addition(width: int, *, layer_scale: float | None, drop_path: float) -> nn.Sequential:
+    """Return what becomes of a branch before it is added to the tokens."""
+    scale = [] if layer_scale is None else [LayerScale(width, start=layer_scale)]
+    drop = [StochasticDepth(drop_path, mode="row")] if drop_path else []
+    return nn.Sequential(*scale, *drop)
+
+
+def stack_of_blocks(
+    width: int, *, depth: int, heads: int, layer_scale: float | None = None, drop_path: float = 0.0
+) -> nn.Sequential:
+    """Return `depth` blocks to be run one after the other; branches are left out more and more, up to `drop_path`."""
+    rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
+    return nn.Sequential(*(Block(width, heads=heads, layer_scale=layer_scale, drop_path=rate) for rate in rates))
+
+
+def run_blocks(
+    blocks: Iterable[nn.Module],
+    tokens: Float[Tensor, "batch tokens width"],
+    bias: Float[Tensor, "heads tokens tokens"] | None = None,
+) -> list[Float[Tensor, "batch tokens width"]]:
+    """Return the tokens after each of the blocks, which all add the same bias to their attention."""
+    levels = []
+    for block in blocks:
+        tokens = block(tokens, bias)
+        levels.append(tokens)
+    return levels

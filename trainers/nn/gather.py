@@ -3,6 +3,9 @@
 from jaxtyping import Float, Int
 from torch import Tensor, take_along_dim
 
+from pipelines.masking.plan import MaskPlan
+from trainers.nn.network import Places
+
 
 def gather_tokens(
     tokens: Float[Tensor, "batch tokens width"], index: Int[Tensor, "batch chosen"]
@@ -22,3 +25,14 @@ def scatter_tokens(
     batch, _, width = tokens.shape
     blank = filler.to(tokens.dtype).expand(batch, length, width)
     return blank.scatter(1, index[:, :, None].expand(-1, -1, width), tokens)
+
+
+def tokens_at(
+    encoded: Float[Tensor, "batch encoded width"], plan: MaskPlan, places: Places
+) -> Float[Tensor, "batch *places width"]:
+    """Return what an encoder of all places, class token first, says at some of them; of a sample, the class token."""
+    if places == "sample":
+        return encoded[:, 0]
+    if places == "all":
+        return encoded[:, 1:]
+    return gather_tokens(encoded[:, 1:], plan.target if places == "target" else plan.visible)

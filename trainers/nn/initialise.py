@@ -1,6 +1,11 @@
 """Initial values of weights; each function works in place on a module and all its children."""
 
+from collections.abc import Iterable
+
+import torch
 from torch import nn
+
+from trainers.nn.blocks import Block
 
 TOKEN_STD = 0.02
 
@@ -19,6 +24,18 @@ def truncated_normal_(module: nn.Module) -> None:
         if isinstance(child, nn.Linear):
             nn.init.trunc_normal_(child.weight, std=TOKEN_STD)
         _plain_bias_and_norm_(child)
+
+
+@torch.no_grad()
+def damp_by_depth_(blocks: Iterable[nn.Module], *, first: int = 1) -> None:
+    """Divide the last linear weights of both branches of the n-th block by sqrt(2 n), counted from `first`.
+
+    Keeps the variance of a deep stack where it was (Bao et al., arXiv:2106.08254, section 2.6).
+    """
+    for number, block in enumerate(blocks, start=first):
+        assert isinstance(block, Block)
+        for linear in (block.attention.projection, block.perceptron.contract):
+            linear.weight.div_((2.0 * number) ** 0.5)
 
 
 def _plain_bias_and_norm_(module: nn.Module) -> None:

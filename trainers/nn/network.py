@@ -2,11 +2,35 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipelines.masking.plan import MaskPlan
+from shards.errors import SettingsError
+
+Places = Literal["target", "visible", "all", "sample"]
+"""Where something is predicted: at the target or the visible tokens of the plan, at all tokens, or once for each sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a network is asked for: `dim` values at each of some places."""
+
+    dim: int
+    places: Places = "target"
+
+
+def require_places(outputs: Mapping[str, Output], *, possible: tuple[Places, ...], architecture: str) -> None:
+    """Raise SettingsError if something is to be predicted where an architecture predicts nothing."""
+    for name, output in outputs.items():
+        if output.places not in possible:
+            raise SettingsError(
+                f"'{name}' is to be predicted at the places '{output.places}', but {architecture} predicts at "
+                f"{' and '.join(possible)}. Change targets.{name}.places, or choose another architecture."
+            )
 
 
 class Network(nn.Module):
@@ -22,10 +46,11 @@ class Network(nn.Module):
 
     @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor], plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
-        """Return the predictions at `plan.target`, in its order: [batch, target, dim] by name of the target.
+        """Return the predictions by the name of the target: [batch, places, dim] where it is predicted, in the plan's order.
 
-        A plan may ask for any tokens as targets, visible ones included: a target of `arange(tokens)` gives the
-        prediction for the whole picture.
+        What is predicted once for each sample has no axis of places. Where a network reports a penalty, its name stands
+        among the predictions. A plan may ask for any tokens as targets, visible ones included: a target of
+        `arange(tokens)` gives the prediction for the whole picture.
         """
 
     @abstractmethod

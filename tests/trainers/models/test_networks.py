@@ -10,7 +10,7 @@ from pipelines.transforms.image import normalise
 from shards.errors import SettingsError
 from trainers.models.mask_token_encoder import MaskTokenEncoder
 from trainers.models.masked_autoencoder import MaskedAutoencoder
-from trainers.nn.network import Network
+from trainers.nn.network import Network, Output
 from trainers.recipe import Architecture
 
 IMAGE = Image(size=16, patch=4)
@@ -30,7 +30,7 @@ def architecture(request: pytest.FixtureRequest) -> Architecture:
 @pytest.fixture
 def network(architecture: Architecture) -> Network:
     torch.manual_seed(0)
-    return architecture.build((IMAGE,), outputs={"patches": 48, "hog": 108})
+    return architecture.build((IMAGE,), outputs={"patches": Output(dim=48), "hog": Output(dim=108)})
 
 
 def pixels(seed: int = 0) -> Tensor:
@@ -110,7 +110,7 @@ def test_pooling_is_the_mean_of_the_patch_tokens(network: Network) -> None:
 def test_two_modalities_are_refused_by_a_single_stream(architecture: Architecture) -> None:
     other = Image(size=16, patch=4, field="depth")
     with pytest.raises(SettingsError, match="exactly one modality; this recipe has image, depth"):
-        architecture.build((IMAGE, other), outputs={"patches": 48})
+        architecture.build((IMAGE, other), outputs={"patches": Output(dim=48)})
 
 
 def test_bfloat16_predictions_are_near_those_of_float32(network: Network) -> None:

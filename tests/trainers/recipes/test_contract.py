@@ -54,7 +54,7 @@ def test_predictions_and_wanted_values_have_one_shape_for_every_term(recipe: Rec
     predictions, wanted = recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted({})(batch)
     assert set(predictions) == set(wanted) == {term.name for term in recipe.objective}
     for target in recipe.targets:
-        shape = (len(KEYS), batch.plans[target.modality].target.shape[1], recipe.outputs()[target.name])
+        shape = (len(KEYS), batch.plans[target.modality].target.shape[1], recipe.outputs()[target.name].dim)
         assert predictions[target.name].shape == wanted[target.name].shape == shape
 
 
