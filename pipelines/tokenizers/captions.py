@@ -1,29 +1,15 @@
 """The captions of a dataset, to learn a tokenizer from."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from shards.dataset import Dataset
-from shards.errors import MissingFieldError, did_you_mean
+from shards.errors import CorruptShardError, Damage, MissingFieldError, did_you_mean
+from shards.sample import Sample
 from shards.schema import BLOCK
-
-
-@dataclass(frozen=True)
-class ReadCaptions:
-    """Captions that were read from some samples: each line of their texts, without empty ones.
-
-    Args:
-        captions: The captions, in order.
-        samples: How many samples were read.
-        unreadable: How many of them hold a text that is not UTF-8.
-    """
-
-    captions: list[str]
-    samples: int
-    unreadable: int
 
 
 def text_field(dataset: Dataset, field: str = "") -> str:
@@ -48,43 +34,41 @@ def text_field(dataset: Dataset, field: str = "") -> str:
     return texts[0]
 
 
-def read_captions(dataset: Dataset, field: str, *, samples: int) -> Iterator[ReadCaptions]:
-    """Yield the captions of a dataset, block by block, in the order of the shards.
+def read_captions(dataset: Dataset, field: str, *, samples: int) -> Iterator[list[str]]:
+    """Yield the captions of every block of a dataset, in the order of the shards: each line of its texts that is not empty.
 
     Args:
         dataset: The dataset, or a split of it.
         field: The field of texts.
-        samples: How many samples to read; where there are more, blocks spread evenly over the dataset, and up to 63 samples
-            more than that.
+        samples: How many samples to read, rounded up to whole blocks of 64; if there are more, the blocks are spread evenly.
 
     Raises:
-        CorruptShardError: Stored bytes differ from what was written.
+        CorruptShardError: Stored bytes differ from what was written, or are not UTF-8.
     """
     num_blocks = -(-dataset.num_samples // BLOCK)
     wanted = min(num_blocks, -(-samples // BLOCK))
     for number in range(wanted):
         start = number * num_blocks // wanted * BLOCK
         ids = np.arange(start, min(start + BLOCK, dataset.num_samples))
-        texts = [sample.fields[field] for sample in dataset.read(ids, [field]) if field in sample.fields]
-        yield _split(texts, samples=len(ids))
+        texts = [_text(sample, field) for sample in dataset.read(ids, [field]) if field in sample.fields]
+        yield [line for text in texts for line in map(str.strip, text.split("\n")) if line]
 
 
-def _split(texts: list[bytes], *, samples: int) -> ReadCaptions:
-    captions: list[str] = []
-    unreadable = 0
-    for text in texts:
-        try:
-            lines = text.decode().split("\n")
-        except UnicodeDecodeError:
-            unreadable += 1
-            continue
-        captions += [line for line in map(str.strip, lines) if line]
-    return ReadCaptions(captions, samples, unreadable)
+def _text(sample: Sample, field: str) -> str:
+    try:
+        return sample.fields[field].decode()
+    except UnicodeDecodeError as error:
+        raise CorruptShardError(
+            f"The text '{field}' of sample {sample.key} is not UTF-8: {error.reason} at byte {error.start}.",
+            kind=Damage.DECODE,
+            key=sample.key,
+            field=field,
+        ) from error
 
 
 @dataclass
 class Reading:
-    """What was read so far: counts, and the first captions to measure the tokenizer on.
+    """What was read so far: how often words occur, and the first captions, to measure the tokenizer on.
 
     Args:
         split: From a caption to its words.
@@ -98,12 +82,10 @@ class Reading:
         self.words: Counter[str] = Counter()
         self.examples: list[str] = []
         self.num_captions = 0
-        self.num_unreadable = 0
 
-    def add(self, read: ReadCaptions) -> None:
-        """Count what was read."""
-        self.num_captions += len(read.captions)
-        self.num_unreadable += read.unreadable
-        self.examples += read.captions[: self.most_examples - len(self.examples)]
-        for caption in read.captions:
+    def add(self, captions: Sequence[str]) -> None:
+        """Count the words of captions."""
+        self.num_captions += len(captions)
+        self.examples += captions[: self.most_examples - len(self.examples)]
+        for caption in captions:
             self.words.update(self.split(caption))

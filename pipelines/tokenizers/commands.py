@@ -90,30 +90,30 @@ def _read(dataset: Dataset, field: str, learning: Learning, *, samples: int | No
     """Read captions and count their words."""
     from pipelines.tokenizers.captions import Reading, read_captions
     from pipelines.tokenizers.splitting import word_splitter
+    from shards.schema import BLOCK
 
     reading = Reading(word_splitter(learning.kind, learning.is_lower_case), _MEASURED)
     wanted = min(samples or dataset.num_samples, dataset.num_samples)
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("Reading captions", total=wanted)
-        for read in read_captions(dataset, field, samples=wanted):
-            reading.add(read)
-            progress.advance(task, read.samples)
+        blocks = read_captions(dataset, field, samples=wanted)
+        for captions in progress.track(blocks, total=-(-wanted // BLOCK), description="Reading captions"):
+            reading.add(captions)
     return reading
 
 
 def _interruptible(work: Callable[[], Result]) -> Result:
     """Return what `work` returns; Ctrl-C need not wait for the library, which does not listen while it learns."""
-    results: queue.SimpleQueue[Result | Exception] = queue.SimpleQueue()
+    results: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
 
     def run() -> None:
         try:
             results.put(work())
-        except Exception as error:
+        except BaseException as error:
             results.put(error)
 
     threading.Thread(target=run, daemon=True).start()
     result = results.get()
-    if isinstance(result, Exception):
+    if isinstance(result, BaseException):
         raise result
     return result
 
@@ -142,8 +142,6 @@ def _print_learned(tokenizer: LearnedTokenizer, learning: Learning, reading: Rea
     )
     console.print(f"{tokenizer.path}: {tokenizer.vocabulary:,} tokens{short}")
     console.print(f"learned from: {reading.num_captions:,} captions with {len(reading.words):,} different words")
-    if reading.num_unreadable:
-        console.print(f"left out: the texts of {reading.num_unreadable:,} samples, which are not UTF-8")
     console.print(f"special ids: {_special_ids(tokenizer)}")
     console.print(
         f"tokens of a caption: {quality.mean:.1f} on average, at most {quality.most_of_99} in 99 of 100, at most {quality.most}"

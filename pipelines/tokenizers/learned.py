@@ -23,6 +23,8 @@ _NAMES = {
 }
 """Roles of special tokens, and what they are called by maskloom and 4M, BERT, and RoBERTa."""
 
+_MOST_IDS = 1 << 24
+
 _MAKE_ONE = "`maskloom tokenizer DATASET --kind wordpiece --out captions.json` makes one."
 
 
@@ -130,11 +132,10 @@ class _Codec:
     """A tokenizer of the library at work."""
 
     def __init__(self, tokenizer: Tokenizer, described: Any) -> None:  # noqa: ANN401 - JSON
-        if described["model"].get("dropout"):
-            raise ValueError("it drops pairs by chance, so a text has no ids of its own")
+        ids = tokenizer.get_vocab()
+        _require_sound(described["model"], tokenizer.get_vocab(with_added_tokens=False))
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        ids = tokenizer.get_vocab()
         self._tokenizer = tokenizer
         self.names = [""] * (max(ids.values(), default=-1) + 1)
         for name, number in ids.items():
@@ -146,6 +147,8 @@ class _Codec:
         }
         self.sentinels = _sentinels(ids)
         self.before, self.after = _marks(tokenizer)
+        if max((*self.before, *self.after), default=0) >= len(self.names):
+            raise ValueError(f"it marks texts with the ids {self.before} and {self.after}, which are no tokens")
         self.is_word_by_word = _is_word_by_word(described)
         self.cache = WordCache(self.encode)
 
@@ -175,7 +178,9 @@ def _open(path: str, digest: str) -> _Codec:
     try:
         text = data.decode()
         codec = _Codec(Tokenizer.from_str(text), json.loads(text))
-    except Exception as error:  # the library has no class of errors of its own
+    except BaseException as error:  # the library raises Exception itself, and what it stumbles over is none
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise SettingsError(f"{path} holds no tokenizer of the `tokenizers` library: {error}. {_MAKE_ONE}") from error
     if "padding" not in codec.special:
         raise SettingsError(
@@ -195,6 +200,16 @@ def _read(path: str) -> bytes:
         raise SettingsError(
             f"The tokenizer {path} cannot be read: {error.strerror or error}. {_MAKE_ONE}{did_you_mean(path, others)}"
         ) from error
+
+
+def _require_sound(model: Any, ids: dict[str, int]) -> None:  # noqa: ANN401 - JSON
+    """Raise ValueError for a model with `ids` that would fail later, or do as chance will have it."""
+    if model.get("dropout"):
+        raise ValueError("it drops pairs by chance, so that a text has no ids of its own")
+    if model.get("unk_token") is not None and model["unk_token"] not in ids:
+        raise ValueError(f"its unknown token '{model['unk_token']}' is not in its vocabulary")
+    if max(ids.values(), default=0) >= _MOST_IDS:
+        raise ValueError(f"it has {len(ids)} tokens, and one of them the id {max(ids.values())}")
 
 
 def _sentinels(ids: dict[str, int]) -> tuple[int, ...]:

@@ -47,7 +47,7 @@ class Learning:
     def __post_init__(self) -> None:
         if self.sentinels < 0:
             raise SettingsError(f"A tokenizer with {self.sentinels} sentinels was asked for; give 0 or more.")
-        least = len(self.special_tokens) + (256 if self.kind is Kind.BPE else 2)
+        least = len(self.special_tokens) + (256 if self.kind is Kind.BPE else 3)
         if self.vocabulary < least:
             bytes_too = " and 256 bytes" if self.kind is Kind.BPE else ""
             raise SettingsError(
@@ -93,7 +93,7 @@ def _learn_word_pieces(words: Mapping[str, int], learning: Learning) -> models.W
     That one numbers characters inside words in another order every time, and ties are broken by number. So the units of
     words (`d`, `##o`, `##g`) are spelled as letters here, of which the trainer of pairs gives the same result every time.
     """
-    letters = _letters(words, most=(learning.vocabulary - len(learning.special_tokens)) // 2)
+    letters = _letters(words, most=(learning.vocabulary - len(learning.special_tokens)) // 3)
     spelled = {
         "".join(letters[unit] for unit in units): count
         for word, count in words.items()
@@ -113,13 +113,19 @@ def _units(word: str) -> list[str]:
 
 
 def _letters(words: Mapping[str, int], *, most: int) -> dict[str, str]:
-    """Return a letter for every unit that is kept: the `most` that occur most often, and not only once."""
+    """Return a letter for every unit of the `most` characters that occur most often, and not only once.
+
+    Each of them can begin a word, and stand inside one if it ever does.
+    """
     counts: Counter[str] = Counter()
+    inside: set[str] = set()
     for word, count in words.items():
-        for unit in _units(word):
-            counts[unit] += count
-    often = sorted((unit for unit in counts if counts[unit] >= _LEAST_COUNT), key=lambda unit: (-counts[unit], unit))
-    return {unit: chr(_FIRST_LETTER + place) for place, unit in enumerate(sorted(often[:most]))}
+        for character in word:
+            counts[character] += count
+        inside.update(word[1:])
+    often = sorted((one for one in counts if counts[one] >= _LEAST_COUNT), key=lambda one: (-counts[one], one))[:most]
+    units = sorted([*often, *(_INSIDE + character for character in often if character in inside)])
+    return {unit: chr(_FIRST_LETTER + place) for place, unit in enumerate(units)}
 
 
 def _merged(words: Mapping[str, int], alphabet: Iterable[str], learning: Learning) -> dict[str, Any]:
