@@ -106,18 +106,16 @@ def _half(patch: int) -> int:
 
 
 def _colour_responses(images: Shaped[Tensor, "batch 3 height width"]) -> Responses:
-    return _sobel_responses(_normalised(images))
+    return _sobel_responses(images if images.is_floating_point() else normalise(images))
 
 
 def _luminance_responses(images: Shaped[Tensor, "batch 3 height width"]) -> Responses:
-    """Return those of the luminance, from 0 to 1 less that of the mean colour, with one channel."""
-    pixels = _normalised(images)
-    weights = pixels.new_tensor(LUMINANCE) * pixels.new_tensor(IMAGENET_STD)
-    return _sobel_responses((pixels * rearrange(weights, "channel -> channel 1 1")).sum(dim=1, keepdim=True))
-
-
-def _normalised(images: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
-    return images.float() if images.is_floating_point() else normalise(images)
+    """Return those of the luminance, where white is 1; what normalising subtracts does not change them."""
+    units = IMAGENET_STD if images.is_floating_point() else (1 / 255, 1 / 255, 1 / 255)
+    red, green, blue = (share * unit for share, unit in zip(LUMINANCE, units, strict=True))
+    pixels = images.float()
+    luminance = pixels[:, :1].mul(red).add_(pixels[:, 1:2], alpha=green).add_(pixels[:, 2:], alpha=blue)
+    return _sobel_responses(luminance)
 
 
 def _sobel_responses(images: Float[Tensor, "batch channels height width"]) -> Responses:
