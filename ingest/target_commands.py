@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 console = Console(soft_wrap=True)
 
+DEFAULT_SIZE = 224
+
 
 @app.command()
 def targets(
@@ -32,7 +34,12 @@ def targets(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the teacher, as in patch=8; may be repeated.")
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of the views in pixels; the same as the model's image size.")] = 224,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the views in pixels, that of the model's pictures. Default: 224, or a tokenizer's own."
+        ),
+    ] = None,
     views: Annotated[int, typer.Option(help="Named random views per sample; 0 stores the one in the middle.")] = 4,
     scale: Annotated[str, typer.Option(help="Smallest and largest share of the picture that a crop takes.")] = "0.2,1",
     flip: Annotated[float, typer.Option(help="Probability that a view is mirrored.")] = 0.5,
@@ -84,7 +91,6 @@ def targets(
     opened = Dataset.open(dataset)
     cluster = Cluster(workers=workers or os.cpu_count() or 1, scheduler=scheduler)
     wish = Wish(
-        size=size,
         views=views,
         scale=_range(scale),
         flip=flip,
@@ -95,8 +101,9 @@ def targets(
         tubelet=tubelet,
         seconds=seconds,
     )
-    built = new_teacher(teacher, size=size, settings=setting or [])
+    built = new_teacher(teacher, size=size or DEFAULT_SIZE, settings=setting or [])
     look = look_of(built, wish, opened)
+    _require_size(size, look)
     manner = manner_of(opened, device, batch=batch, workers=cluster.workers)
     number_format = default_precision(built, manner.device) if precision == "auto" else precision
     if plan:
@@ -108,6 +115,15 @@ def targets(
     spec = make_spec(teacher, look, coding=coding, precision=number_format)
     _print_spec(spec, opened.num_samples)
     _print_sealed(precompute(opened, spec, manner=manner, cluster=cluster, console=console))
+
+
+def _require_size(size: int | None, look: Look) -> None:
+    """A teacher that has a size of its own is not shown another one."""
+    if size is not None and look.views.size not in (0, size):
+        raise SettingsError(
+            f"--size {size}: this teacher looks at pictures of {look.views.size} pixels. Leave --size out, or train the "
+            "teacher at the other size."
+        )
 
 
 def _range(text: str) -> tuple[float, float]:

@@ -34,7 +34,6 @@ class Wish:
     """The views that were asked for.
 
     Args:
-        size: Side of pictures in pixels.
         views: Named random views; 0 for the one in the middle.
         scale: Smallest and largest share of the picture that a crop takes.
         flip: Probability that a view is mirrored.
@@ -46,7 +45,6 @@ class Wish:
         seconds: Length of a random span of sound; None for all of it.
     """
 
-    size: int
     views: int
     scale: tuple[float, float] = (0.2, 1.0)
     flip: float = 0.5

@@ -215,7 +215,7 @@ def test_a_target_of_another_version_of_the_dataset_is_refused(
 def test_a_dataset_without_pictures_is_refused(in_process: None, tmp_path: Path, run_ingest: Run) -> None:
     run_ingest(write_files(tmp_path / "raw", {"a.txt": "only text"}), tmp_path / "out")
     with pytest.raises(MissingFieldError, match=r"looks at the field 'image', but .* holds only text"):
-        look_of(HOG, Wish(size=32, views=2), Dataset.open(tmp_path / "out"))
+        look_of(HOG, Wish(views=2), Dataset.open(tmp_path / "out"))
 
 
 def test_a_sample_without_a_picture_gets_zeros_and_is_counted(
