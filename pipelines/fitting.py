@@ -147,8 +147,8 @@ def require_stored(modality: Stored, table: TargetTable, looks: Sequence[ViewSou
         _require_features(modality, table)
     if looks[modality.look] != ViewSet.from_json(table.spec.views):
         raise SettingsError(
-            f"The values of '{modality.name}' show look {modality.look}, whose views are {looks[modality.look]}, but the stored target "
-            f"'{modality.stored}' was computed on others. Give that look ViewSet.from_json(table.spec.views)."
+            f"The values of '{modality.name}' show look {modality.look}, whose views are {looks[modality.look]}, but the "
+            f"stored target '{modality.stored}' was computed on others. Give that look ViewSet.from_json(table.spec.views)."
         )
 
 

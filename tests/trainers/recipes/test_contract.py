@@ -9,14 +9,12 @@ import pytest
 import torch
 
 from pipelines.batch import Batch
-from tests.batches import context_of, make_batch
-from trainers.recipe import Recipe
+from pipelines.modalities import Image
+from tests.trainers.recipes.samples import KEYS, batch_for, decoders_of, small_settings
+from trainers.recipe import Recipe, Target
 from trainers.registry import recipe_names, resolve_recipe
 from trainers.run_card import RunCard, describe
 from trainers.sizes import SIZES
-
-SMALL = ("modalities.image.size=32", "modalities.image.patch=8", "model.depth=2", "training.batch=4")
-KEYS = ("a", "b", "c", "d")
 
 
 @pytest.fixture(params=recipe_names())
@@ -26,19 +24,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def recipe(name: str) -> Recipe:
-    return resolve_recipe(name, size="tiny", settings=SMALL)
-
-
-def batch_for(recipe: Recipe) -> Batch:
-    """Return pictures of smooth noise, as pictures are smooth too."""
-    generator = torch.Generator().manual_seed(0)
-    inputs, plans = {}, {}
-    for modality in recipe.modalities:
-        coarse = torch.rand(len(KEYS), modality.channels, 8, 8, generator=generator) * 255
-        smooth = torch.nn.functional.interpolate(coarse, size=(modality.size, modality.size), mode="bilinear")
-        inputs[modality.name] = smooth.to(torch.uint8)
-        plans[modality.name] = recipe.masking[modality.name].plan(context_of(KEYS), modality=modality)
-    return make_batch(KEYS, inputs, plans=plans)
+    return resolve_recipe(name, size="tiny", settings=small_settings(name))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -49,18 +35,30 @@ def test_every_size_builds(name: str, size: str) -> None:
     assert network.width == SIZES[size].width
 
 
-def test_predictions_and_wanted_values_have_one_shape_for_every_term(recipe: Recipe) -> None:
+def num_places(recipe: Recipe, batch: Batch, target: Target) -> tuple[int, ...]:
+    plan = batch.plans[target.modality]
+    return {
+        "target": plan.target.shape[1:],
+        "visible": plan.visible.shape[1:],
+        "all": (recipe.modality(target.modality).num_tokens,),
+        "sample": (),
+    }[target.places]
+
+
+def test_predictions_and_wanted_values_have_their_places_for_every_term(recipe: Recipe) -> None:
     batch = batch_for(recipe)
-    predictions, wanted = recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted({})(batch)
-    assert set(predictions) == set(wanted) == {term.name for term in recipe.objective}
+    predictions, wanted = recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted(decoders_of(recipe))(batch)
+    assert set(predictions) == {term.name for term in recipe.objective}
+    assert set(wanted) == {target.name for target in recipe.targets}
     for target in recipe.targets:
-        shape = (len(KEYS), batch.plans[target.modality].target.shape[1], recipe.outputs()[target.name].dim)
-        assert predictions[target.name].shape == wanted[target.name].shape == shape
+        shape = (len(KEYS), *num_places(recipe, batch, target))
+        assert predictions[target.name].shape == (*shape, recipe.outputs()[target.name].dim)
+        assert wanted[target.name].shape[:-1] == shape
 
 
 def test_every_parameter_learns(recipe: Recipe) -> None:
     batch, network = batch_for(recipe), recipe.network(seed=0)
-    total, _ = recipe.loss(network(batch.inputs, batch.plans), recipe.wanted({})(batch))
+    total, _ = recipe.loss(network(batch.inputs, batch.plans), recipe.wanted(decoders_of(recipe))(batch))
     total.backward()
     idle = [
         name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()
@@ -70,7 +68,7 @@ def test_every_parameter_learns(recipe: Recipe) -> None:
 
 def test_a_few_steps_lower_the_loss_of_their_batch(recipe: Recipe) -> None:
     batch, network = batch_for(recipe), recipe.network(seed=0)
-    wanted = recipe.wanted({})(batch)
+    wanted = recipe.wanted(decoders_of(recipe))(batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     losses = []
     for _ in range(8):
@@ -83,16 +81,19 @@ def test_a_few_steps_lower_the_loss_of_their_batch(recipe: Recipe) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_small_pictures_need_three_settings(name: str) -> None:
-    settings = ["modalities.image.size=32", "modalities.image.patch=4", "model.depth=6"]
-    recipe = resolve_recipe(name, size="tiny", settings=settings)
+def test_pictures_of_other_sizes_need_no_more_than_three_settings(name: str) -> None:
+    images = [modality for modality in resolve_recipe(name, size="tiny").modalities if isinstance(modality, Image)]
+    if not images:
+        pytest.skip("this recipe has no picture")
+    sizes = [f"modalities.{images[0].name}.{field}" for field in ("size=32", "patch=4")]
+    recipe = resolve_recipe(name, size="tiny", settings=[*sizes, "model.depth=6"])
     batch = batch_for(recipe)
-    total, _ = recipe.loss(recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted({})(batch))
+    total, _ = recipe.loss(recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted(decoders_of(recipe))(batch))
     assert total.isfinite()
     assert recipe.fresh_views().size == 32
 
 
-def test_encoding_gives_one_vector_for_each_picture(recipe: Recipe) -> None:
+def test_encoding_gives_one_vector_for_each_sample(recipe: Recipe) -> None:
     batch, network = batch_for(recipe), recipe.network(seed=0)
     pooled = network.pool(network.encode(batch.inputs))
     assert pooled.shape == (len(KEYS), network.width)
@@ -113,7 +114,7 @@ def test_the_name_of_the_recipe_is_that_of_its_file(name: str, recipe: Recipe) -
 
 
 def test_a_card_brings_the_recipe_back(name: str, recipe: Recipe) -> None:
-    card = RunCard.of(name, size="tiny", settings=SMALL, seed=0)
+    card = RunCard.of(name, size="tiny", settings=small_settings(name), seed=0)
     rebuilt = RunCard.from_json(card.to_json()).rebuild()
     assert rebuilt == recipe
     assert describe(rebuilt) == card.resolved
