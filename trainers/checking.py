@@ -2,19 +2,41 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from pipelines.component import Component
-from pipelines.masking.plan import MaskContext, Masking
+from pipelines.masking.plan import MaskContext, Masking, stored_of_masking
 from pipelines.modalities import Modality, Stored
 from pipelines.randomness import Draws
 from pipelines.views import ViewSet
 from shards.dataset import Dataset
 from shards.errors import MissingFieldError, SettingsError, did_you_mean
-from shards.target_table import TargetTable
+from shards.target_table import TargetSpec, TargetTable
+from trainers.reads import stored_reads, targets_command
 from trainers.recipe import Recipe, Target
+
+
+@runtime_checkable
+class PredictsIds(Protocol):
+    """A target that is one of so many ids."""
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids there are."""
+        ...
+
+
+@runtime_checkable
+class PredictsVectors(Protocol):
+    """A target whose width can be set."""
+
+    @property
+    def width(self) -> int:
+        """Values of a vector."""
+        ...
 
 
 def check(recipe: Recipe, components: Sequence[Component]) -> None:
@@ -37,7 +59,7 @@ def check(recipe: Recipe, components: Sequence[Component]) -> None:
         _check_projections(recipe, component.stored, components[0].stored)
     _check_batch(recipe, [component.dataset for component in components])
     for field, masking in recipe.masking.items():
-        _check_masking(masking, recipe.modality(field))
+        _check_masking(masking, recipe.modality(field), components[0].stored)
     recipe.wanted({})
     with torch.device("meta"):
         recipe.model.build(recipe.modalities, outputs=recipe.outputs())
@@ -72,14 +94,47 @@ def _check_batch(recipe: Recipe, datasets: Sequence[Dataset]) -> None:
 
 def _check_stored(recipe: Recipe, target: Target, table: TargetTable, dataset: Dataset) -> None:
     modality, spec = recipe.modality(target.modality), table.spec
+    _check_ids(recipe, target, spec)
     wanted, size = target.stored_shape(modality), ViewSet.from_json(spec.views).size
-    if spec.shape != wanted or size != recipe.picture_size:
+    if spec.shape == wanted and size == recipe.picture_size:
+        return
+    remedy = (
+        _other_grid(recipe, target, spec, dataset)
+        if size != recipe.picture_size or spec.shape[:-1] != wanted[:-1] or not isinstance(target, PredictsVectors)
+        else f"Give --set targets.{target.name}.width={spec.shape[-1]}, or name another one with "
+        f"--set targets.{target.name}.table=ID."
+    )
+    raise SettingsError(
+        f"recipe '{recipe.name}' needs '{target.name}' as {_shape(wanted)} values on pictures of {recipe.picture_size} "
+        f"pixels, but {spec.target_id} of {dataset.root} holds {_shape(spec.shape)} values on pictures of {size} "
+        f"pixels. {remedy}"
+    )
+
+
+def _check_ids(recipe: Recipe, target: Target, spec: TargetSpec) -> None:
+    """Ids are predicted as ids, from a vocabulary of the right size, and numbers as numbers."""
+    if isinstance(target, PredictsIds) != spec.coding.holds_ids:
+        kinds = ("token ids", "numbers")
+        wanted, held = kinds if isinstance(target, PredictsIds) else reversed(kinds)
         raise SettingsError(
-            f"recipe '{recipe.name}' needs '{target.name}' as {_shape(wanted)} values on pictures of {recipe.picture_size} "
-            f"pixels, but {spec.target_id} of {dataset.root} holds {_shape(spec.shape)} values on pictures of {size} "
-            f"pixels. Store it for this size, train at the size it was stored for (--set modalities.{modality.name}.size "
-            f"and .patch), or give targets.{target.name} the width of what is stored."
+            f"recipe '{recipe.name}' predicts '{target.name}' as {wanted}, but {spec.target_id} holds {held}. Name another "
+            f"stored target with --set targets.{target.name}.table=ID."
         )
+    if isinstance(target, PredictsIds) and spec.vocabulary not in (None, target.vocabulary):
+        raise SettingsError(
+            f"recipe '{recipe.name}' predicts '{target.name}' as one of {target.vocabulary} ids, but {spec.target_id} was "
+            f"stored by a tokenizer of {spec.vocabulary}. Give --set targets.{target.name}.vocabulary={spec.vocabulary}."
+        )
+
+
+def _other_grid(recipe: Recipe, target: Target, spec: TargetSpec, dataset: Dataset) -> str:
+    """Return what to do about a stored target for other pictures or patches."""
+    read = next(read for read in stored_reads(recipe) if read.reference.name == target.stored)
+    path = f"modalities.{target.modality}"
+    return (
+        f"Store it for these: `{targets_command(recipe, read, dataset.root)}`; or train at the size it was stored for, "
+        f"with --set {path}.size={ViewSet.from_json(spec.views).size} and --set {path}.patch=N."
+    )
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -107,12 +162,18 @@ def _check_projections(recipe: Recipe, stored: Mapping[str, TargetTable], first:
             )
 
 
-def _check_masking(masking: Masking, modality: Modality) -> None:
+def _check_masking(masking: Masking, modality: Modality, tables: Mapping[str, TargetTable]) -> None:
     draws = Draws.of(("check",), epochs=(0,), seed=0)
-    plan = masking.plan(MaskContext(draws=draws, inputs={}, stored={}, lengths={}), modality=modality)
+    stored = {name: _ones(tables[name]) for name in stored_of_masking(masking)}
+    plan = masking.plan(MaskContext(draws=draws, inputs={}, stored=stored, lengths={}), modality=modality)
     visible, target = plan.visible.shape[1], plan.target.shape[1]
     if not visible or not target:
         raise SettingsError(
             f"masking '{modality.name}' leaves {visible} of {modality.num_tokens} tokens visible and predicts "
             f"{target}; at least one of each is needed. Change masking.{modality.name} or the size of the patches."
         )
+
+
+def _ones(table: TargetTable) -> torch.Tensor:
+    """Return one row of a stored target, made up."""
+    return torch.from_numpy(np.ones((1, *table.spec.stored_shape), dtype=table.spec.dtype))

@@ -21,8 +21,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from pipelines.batch import Batch
-from pipelines.masking.plan import Masking, MaskPlan
-from pipelines.modalities import Modality
+from pipelines.masking.plan import Masking, MaskPlan, stored_of_masking
+from pipelines.modalities import Modality, Stored
 from pipelines.views import FreshViews
 from shards.errors import SettingsError, did_you_mean
 from trainers.nn.gather import gather_tokens
@@ -198,8 +198,11 @@ class Recipe:
         return self.views.still(self.picture_size)
 
     def stored_targets(self) -> tuple[str, ...]:
-        """Return the names of the stored targets that batches must carry in `Batch.stored`."""
-        return tuple(dict.fromkeys(target.stored for target in self.targets if target.stored is not None))
+        """Return the names of the stored targets that batches must carry in `Batch.stored`; see `trainers.reads`."""
+        predicted = (target.stored for target in self.targets if target.stored is not None)
+        looked_at = (name for masking in self.masking.values() for name in stored_of_masking(masking))
+        shown = (modality.stored for modality in self.modalities if isinstance(modality, Stored))
+        return tuple(dict.fromkeys((*predicted, *looked_at, *shown)))
 
     def outputs(self) -> dict[str, Output]:
         """Return how many values are predicted, and where, by target."""
@@ -221,13 +224,14 @@ class Recipe:
         [batch, places, dim], int64 [batch, places, 1] for token ids, and has no axis of places where a target is one of
         the whole sample.
         """
+        predicted = tuple(dict.fromkeys(target.stored for target in self.targets if target.stored is not None))
         functions = [(target, target.build(self.modality(target.modality))) for target in self.targets]
 
         def wanted(batch: Batch) -> dict[str, Tensor]:
             device = next(iter(batch.inputs.values())).device.type
             # Gradient histograms and variances lose their meaning in bfloat16.
             with torch.no_grad(), torch.autocast(device, enabled=False):
-                stored = {name: decoders[name](batch.stored[name]) for name in self.stored_targets()}
+                stored = {name: decoders[name](batch.stored[name]) for name in predicted}
                 decoded = replace(batch, stored=stored)
                 return {
                     target.name: _at_places(function(decoded), batch.plans[target.modality], target.places)

@@ -16,6 +16,11 @@ class CropAndFlip:
     ratio: tuple[float, float]
     flip_probability: float
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of `maskloom targets` that make such crops."""
+        return ("--scale", f"{self.scale[0]:g},{self.scale[1]:g}", "--flip", f"{self.flip_probability:g}")
+
     def fresh(self, size: int) -> FreshViews:
         """Return random crops of `size` x `size` pixels."""
         crop = RandomResizedCrop(size=size, scale=self.scale, ratio=self.ratio, flip_probability=self.flip_probability)

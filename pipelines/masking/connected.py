@@ -34,6 +34,11 @@ class ConnectedPatches:
         if self.seeds < 1:
             raise SettingsError(f"Regions around {self.seeds} seeds were asked for; give at least 1.")
 
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The stored targets that plans are made from."""
+        return (self.coordinates,) if self.coordinates else ()
+
     def num_target(self, num_tokens: int) -> int:
         """Return how many of `num_tokens` are hidden."""
         return between_one_and_all_but_one(floor_share(num_tokens, self.ratio), num_tokens)

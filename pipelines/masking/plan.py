@@ -120,6 +120,21 @@ class Masking(Protocol):
 
 
 @runtime_checkable
+class ReadsStored(Protocol):
+    """A masking that looks at what a teacher stored."""
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The names of the stored targets that plans are made from; each has to be in `MaskContext.stored`."""
+        ...
+
+
+def stored_of_masking(masking: "Masking | JointMasking") -> tuple[str, ...]:
+    """Return the names of the stored targets that a masking looks at."""
+    return masking.stored if isinstance(masking, ReadsStored) else ()
+
+
+@runtime_checkable
 class JointMasking(Protocol):
     """Decides the MaskPlans of several modalities together, as where they share a budget of tokens."""
 

@@ -54,6 +54,11 @@ class ScoredPatches:
         if self.hidden not in ("highest", "lowest"):
             raise SettingsError(f"Hiding the '{self.hidden}' scores was asked for; give highest or lowest.")
 
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The stored targets that plans are made from."""
+        return (self.score,)
+
     def num_visible(self, num_tokens: int) -> int:
         """Return how many of `num_tokens` stay visible."""
         return between_one_and_all_but_one(remaining_share(num_tokens, self.ratio), num_tokens)

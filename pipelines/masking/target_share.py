@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipelines.masking.grids import box_of
-from pipelines.masking.plan import MaskContext, Masking, MaskPlan
+from pipelines.masking.plan import MaskContext, Masking, MaskPlan, stored_of_masking
 from pipelines.masking.ragged import Bools, filled, marked, padding_of
 from pipelines.masking.ranking import each_once
 from pipelines.masking.shares import ceil_share, floor_share, require_within
@@ -32,6 +32,11 @@ class RandomTargets:
 
     def __post_init__(self) -> None:
         _require_kept(self.kept)
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The stored targets that plans are made from."""
+        return stored_of_masking(self.masking)
 
     def plan(self, context: MaskContext, *, modality: Modality) -> MaskPlan:
         """Return the plan of the samples of a batch; every draw comes from `context.draws`."""
@@ -60,6 +65,11 @@ class RunningCellTargets:
 
     def __post_init__(self) -> None:
         _require_kept(self.kept)
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The stored targets that plans are made from."""
+        return stored_of_masking(self.masking)
 
     def plan(self, context: MaskContext, *, modality: Modality) -> MaskPlan:
         """Return the plan of the samples of a batch; every draw comes from `context.draws`.

@@ -109,7 +109,7 @@ def test_a_stored_target_of_the_right_shape_and_view_passes(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["modalities.image.patch=8"], "as 784 tokens of 108 values, .* holds 196 x 108 on pictures of 224 pixels"),
+        (["modalities.image.patch=8"], "as 784 x 108 values .* holds 196 x 108 values .* --teacher hog --size 224 .* --set patch=8`"),
         (["modalities.image.size=448", "modalities.image.patch=32"], "on pictures of 448 pixels"),
     ],
 )

@@ -37,6 +37,10 @@ class HogTarget:
         """At the hidden patches."""
         return "target"
 
+    def made_with(self, modality: Image) -> tuple[str, ...]:
+        """Return settings of the teacher that fit."""
+        return (f"patch={modality.patch}",)
+
     def stored_shape(self, modality: Image) -> tuple[int, int]:
         """Return patches, and values of one."""
         return modality.num_tokens, self.dim(modality)

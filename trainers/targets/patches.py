@@ -1,4 +1,4 @@
-"""The pixels of each patch, standardised by the mean and spread of that patch."""
+"""The pixels of each patch: standardised by the mean and spread of that patch, or as the network is shown them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,3 +64,40 @@ class NormalisedPatches:
             return standardise_patches(image_patches(batch.inputs[modality.name], patch=modality.patch))
 
         return standardised
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelPatches:
+    """Predict the pixels of a patch, in the order row, column, channel (channel fastest), as the network is shown them.
+
+    That is, with the mean and the spread of the training set taken out, each channel by itself, but not those of the patch.
+    """
+
+    name: str = "pixels"
+    modality: str = "image"
+
+    @property
+    def stored(self) -> None:
+        """Nothing is read from the dataset: the pixels are in the batch."""
+        return None
+
+    @property
+    def places(self) -> Places:
+        """At the hidden patches."""
+        return "target"
+
+    def stored_shape(self, modality: Image) -> tuple[int, int]:
+        """Return patches, and values of one."""
+        return modality.num_tokens, self.dim(modality)
+
+    def dim(self, modality: Image) -> int:
+        """Return the number of pixel values of a patch."""
+        return modality.patch_values
+
+    def build(self, modality: Image) -> Callable[[Batch], Tensor]:
+        """Return the function from a batch to float32 [batch, tokens, values]."""
+
+        def shown(batch: Batch) -> Tensor:
+            return image_patches(batch.inputs[modality.name], patch=modality.patch)
+
+        return shown
