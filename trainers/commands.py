@@ -1,4 +1,4 @@
-"""The commands that learn: train, eval, import, recipes."""
+"""The commands that learn: train, eval, import, export, recipes."""
 
 # torch takes seconds to import, so whatever needs it is imported inside the commands.
 import os
@@ -282,6 +282,40 @@ def import_run(
 
     adopt_weights(recipe, weights, out, size=size, settings=tuple(settings or ()), part=part)
     _say(f"{out} holds {weights.name}. Next: maskloom eval {out} --data DATASET")
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[Path, typer.Argument(help="File to write, ending in .safetensors.", show_default=False)],
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="For a run of your own package.module:function: that name again, which allows its code to be executed."
+        ),
+    ] = None,
+) -> None:
+    """Write the trained encoder of pictures as timm has it: weights by timm's names, with a header that says what they are.
+
+    The file can teach: `maskloom targets DATASET --teacher dino --set weights=FILE`.
+
+    \b
+    Example:
+      maskloom export runs/mae encoder.safetensors
+    """
+    import torch
+
+    from trainers.evaluate.evaluation import load_subject
+    from trainers.export import ARCHITECTURE, export_encoder
+    from trainers.run import RunFolder
+
+    if out.suffix != ".safetensors":
+        raise SettingsError(f"{out}: the file is one of safetensors; let its name end in .safetensors.")
+    subject = load_subject(RunFolder(run), device=torch.device("cpu"), dtype=torch.float32, typed_recipe=recipe)
+    exported = export_encoder(subject.network, subject.recipe.modalities)
+    exported.write(out)
+    sizes = ", ".join(f"{name}={value}" for name, value in exported.model_args.items())
+    _say(f"{out} holds the encoder of step {subject.step} as timm's {ARCHITECTURE} with {sizes}.")
 
 
 @app.command()
