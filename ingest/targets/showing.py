@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -15,9 +15,8 @@ from torch import Tensor
 from ingest.targets.look import Look, open_target_read
 from pipelines.component import Component, ComponentReader
 from pipelines.modalities import Decoded
-from pipelines.permutation import Int64s
 from pipelines.target_coding import decoder_of
-from pipelines.views import Extent, View, ViewSet
+from pipelines.views import NamedView
 from shards.dataset import Dataset, Ids
 from shards.errors import CorruptShardError
 
@@ -44,32 +43,6 @@ def showing_of(dataset: Dataset, look: Look) -> Showing:
         MissingTargetError: The stored target that the teacher reads is not there.
     """
     return ShowStored(dataset, look) if isinstance(look.modality, str) else ShowRendered(dataset, look)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NamedView:
-    """A view source that always looks at view `k` of a set; see `pipelines.views.ViewSource`."""
-
-    views: ViewSet
-    k: int
-
-    @property
-    def size(self) -> int:
-        """See ViewSource."""
-        return self.views.size
-
-    @property
-    def num_frames(self) -> int:
-        """See ViewSource."""
-        return self.views.num_frames
-
-    def numbers(self, keys: Sequence[str], *, epochs: Int64s, seed: int, look: int = 0) -> Int64s:
-        """See ViewSource."""
-        return np.full(len(keys), self.k)
-
-    def choose(self, key: str, *, epoch: int, seed: int, extent: Extent, look: int = 0) -> tuple[int, View]:
-        """See ViewSource."""
-        return self.k, self.views.view(key, self.k, extent=extent)
 
 
 class ShowRendered:

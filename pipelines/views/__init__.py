@@ -10,7 +10,7 @@ views of a sample an epoch looks at is up to a `ViewSource` (`sources`).
 from pipelines.views.colours import ColourJitter
 from pipelines.views.crops import CenterCrop, MultiScaleCrop, RandomResizedCrop
 from pipelines.views.moments import CentreClip, RandomClip, RandomFrames, RandomSpan, UniformFrames, WholeSpan
-from pipelines.views.sources import FreshViews, ViewSet, ViewSource
+from pipelines.views.sources import FreshViews, NamedView, ViewSet, ViewSource
 from pipelines.views.view import ColourFactors, Extent, Moment, TimePolicy, View, ViewPolicy, is_aligned
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "FreshViews",
     "Moment",
     "MultiScaleCrop",
+    "NamedView",
     "RandomClip",
     "RandomFrames",
     "RandomResizedCrop",

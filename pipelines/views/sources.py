@@ -155,6 +155,32 @@ class ViewSet:
         return ViewSet(policy=policy, count=data["count"], seed=data["seed"], time=time)
 
 
+@dataclass(frozen=True, kw_only=True)
+class NamedView:
+    """Always view `k` of a set: what a teacher is shown, and a person who wants to see what it was shown."""
+
+    views: ViewSet
+    k: int
+
+    @property
+    def size(self) -> int:
+        """See ViewSource."""
+        return self.views.size
+
+    @property
+    def num_frames(self) -> int:
+        """See ViewSource."""
+        return self.views.num_frames
+
+    def numbers(self, keys: Sequence[str], *, epochs: Int64s, seed: int, look: int = 0) -> Int64s:
+        """See ViewSource."""
+        return np.full(len(keys), self.k)
+
+    def choose(self, key: str, *, epoch: int, seed: int, extent: Extent, look: int = 0) -> tuple[int, View]:
+        """See ViewSource."""
+        return self.k, self.views.view(key, self.k, extent=extent)
+
+
 def _size_of(policy: ViewPolicy | None) -> int:
     return 0 if policy is None else policy.size
 

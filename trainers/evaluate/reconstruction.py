@@ -10,11 +10,10 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from pipelines.batch import Batch
+from pipelines.inspect.glyphs import draw_histograms, token_histograms
 from pipelines.modalities import Image
-from pipelines.transforms.hog import BINS, CELLS_PER_SIDE
 from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
 from pipelines.transforms.patches import unpatchify
-from trainers.evaluate.glyphs import draw_histograms
 from trainers.nn.embed import image_patches
 from trainers.nn.network import Network
 from trainers.recipe import Recipe
@@ -81,7 +80,7 @@ def _histograms(
     dimmed = place(wanted / 3, plan.target, _rows(wanted, plan.target))
     imagined = place(wanted / 3, plan.target, predicted)
     pictures = [_picture(values, modality) for values in (patches, _seen(patches, plan.target))]
-    drawn = [draw_histograms(_cells(values, modality)) for values in (dimmed, imagined)]
+    drawn = [draw_histograms(token_histograms(values, grid=modality.grid)) for values in (dimmed, imagined)]
     side = drawn[0].shape[1]
     tiles = [*(_resized(picture, side) for picture in pictures), *drawn]
     return Reconstruction(tiles=np.stack(tiles, axis=1), note=HISTOGRAMS_NOTE)
@@ -115,23 +114,6 @@ def _picture(patches: Float[Tensor, "batch tokens values"], modality: Image) -> 
     mean, std = (rearrange(images.new_tensor(values), "c -> c 1 1") for values in (IMAGENET_MEAN, IMAGENET_STD))
     pixels = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
     return rearrange(pixels, "batch channel row column -> batch row column channel").cpu().numpy()
-
-
-def _cells(
-    tokens: Float[Tensor, "batch tokens values"], modality: Image
-) -> Float[np.ndarray, "batch rows columns bins"]:
-    """Histograms in their places, summed over colour channels; predictions below zero count as nothing."""
-    rows, columns = modality.grid
-    cells = rearrange(
-        tokens.clamp(min=0),
-        "batch (row column) (channel bin y x) -> batch channel (row y) (column x) bin",
-        row=rows,
-        column=columns,
-        bin=BINS,
-        channel=modality.channels,
-        y=CELLS_PER_SIDE,
-    )
-    return cells.mean(dim=1).cpu().numpy()
 
 
 def _resized(pictures: UInt8[np.ndarray, "batch side side 3"], side: int) -> UInt8[np.ndarray, "batch tile tile 3"]:

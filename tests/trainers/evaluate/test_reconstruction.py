@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from pipelines.batch import Batch
+from pipelines.inspect.glyphs import GLYPH, draw_histograms, strokes
 from pipelines.transforms.hog import hog
 from pipelines.transforms.image import normalise
 from tests.batches import context_of, make_batch
-from trainers.evaluate.glyphs import GLYPH, draw_histograms, strokes
 from trainers.evaluate.reconstruction import Reconstruction, contact_sheet, reconstruct
 from trainers.nn.network import Network
 from trainers.recipe import Recipe

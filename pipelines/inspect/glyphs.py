@@ -3,7 +3,11 @@
 import math
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from pipelines.transforms.hog import BINS, CELLS_PER_SIDE
 
 GLYPH = 16
 """Side of the drawing of one cell, in pixels."""
@@ -33,3 +37,24 @@ def draw_histograms(
     batch, rows, height, columns, width = drawn.shape
     grey = (np.clip(drawn, 0, 1) ** 0.7 * 255).astype(np.uint8).reshape(batch, rows * height, columns * width)
     return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def token_histograms(
+    tokens: Float[Tensor, "batch tokens values"], *, grid: tuple[int, int]
+) -> Float[np.ndarray, "batch rows columns bins"]:
+    """Return the histograms of the cells of all patches in their places, the mean over colour channels.
+
+    `tokens` are as `pipelines.transforms.hog` gives them, of any number of channels, on a grid of (rows, columns) of
+    patches. What is below zero, as a prediction may be, counts as nothing.
+    """
+    rows, columns = grid
+    cells = rearrange(
+        tokens.float().clamp(min=0),
+        "batch (row column) (channel bin y x) -> batch channel (row y) (column x) bin",
+        row=rows,
+        column=columns,
+        bin=BINS,
+        y=CELLS_PER_SIDE,
+        x=CELLS_PER_SIDE,
+    )
+    return cells.mean(dim=1).cpu().numpy()
