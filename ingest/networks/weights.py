@@ -149,6 +149,7 @@ def _read_torch(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             # Older and newer pickles than torch's own are read all the same, or refused with a message.
             warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+            warnings.filterwarnings("ignore", message="'torch.load' received a zip file", category=UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SettingsError(
