@@ -32,7 +32,7 @@ check: install
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 format: install
 	$(BIN)/ruff check --fix .

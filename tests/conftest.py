@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from rich.console import Console
@@ -22,6 +23,11 @@ from tests.ingest.pictures import captioned_folder
 
 NUM_PICTURES = 150
 ONE_WORKER = Cluster(workers=1)
+
+# How long an example takes depends on who else uses the machine, as the other half of the tests does.
+USUAL = hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name())
+hypothesis.settings.register_profile("without deadlines", parent=USUAL, deadline=None)
+hypothesis.settings.load_profile("without deadlines")
 
 
 class InProcess:
