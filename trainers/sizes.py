@@ -24,6 +24,13 @@ SIZES = {
 }
 
 
+SMALL_DECODERS = {
+    "tiny": Size(width=128, depth=4, heads=4, patch=16),
+    "small": Size(width=256, depth=4, heads=8, patch=16),
+}
+USUAL_DECODER = Size(width=512, depth=8, heads=16, patch=16)
+"""The decoder of masked autoencoders (He et al., arXiv:2111.06377, section 4.1)."""
+
 SLOW_ON_CPU = ("base", "large", "huge")
 """Sizes whose training takes months on a CPU."""
 
@@ -33,3 +40,13 @@ def encoder_size(name: str) -> Size:
     if name not in SIZES:
         raise SettingsError(f"there is no size '{name}'; sizes are {', '.join(SIZES)}.{did_you_mean(name, SIZES)}")
     return SIZES[name]
+
+
+def decoder_size(name: str) -> Size:
+    """Return the decoder that goes with the size called `name`: the usual one, or a lighter one for tiny and small."""
+    return SMALL_DECODERS.get(name, USUAL_DECODER)
+
+
+def first_gain(name: str) -> float:
+    """Return where the gains of residual branches start: 0.1, and 1e-5 for large and huge (arXiv:2106.08254, appendix)."""
+    return 1e-5 if name in ("large", "huge") else 0.1

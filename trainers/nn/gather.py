@@ -1,6 +1,6 @@
 """Moving tokens by index: the only place where a mask plan meets a tensor of tokens."""
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, take_along_dim
 
 from pipelines.masking.plan import MaskPlan
@@ -8,9 +8,9 @@ from trainers.nn.network import Places
 
 
 def gather_tokens(
-    tokens: Float[Tensor, "batch tokens width"], index: Int[Tensor, "batch chosen"]
-) -> Float[Tensor, "batch chosen width"]:
-    """Return the tokens at `index`, in the order of `index`, which is the token's place in its grid."""
+    tokens: Shaped[Tensor, "batch tokens width"], index: Int[Tensor, "batch chosen"]
+) -> Shaped[Tensor, "batch chosen width"]:
+    """Return the tokens, vectors or ids, at `index`, in the order of `index`, which is the token's place in its grid."""
     return take_along_dim(tokens, index[:, :, None], dim=1)
 
 

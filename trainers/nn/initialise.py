@@ -41,5 +41,5 @@ def damp_by_depth_(blocks: Iterable[nn.Module], *, first: int = 1) -> None:
 def _plain_bias_and_norm_(module: nn.Module) -> None:
     if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
         nn.init.zeros_(module.bias)
-    if isinstance(module, nn.LayerNorm):
+    if isinstance(module, nn.LayerNorm) and module.elementwise_affine:
         nn.init.ones_(module.weight)

@@ -17,20 +17,14 @@ from pipelines.modalities import Image
 from trainers.models.masked_autoencoder import MaskedAutoencoder
 from trainers.objectives import mean_squared_error
 from trainers.recipe import Recipe, Term, Training
-from trainers.sizes import Size, encoder_size
+from trainers.sizes import decoder_size, encoder_size
 from trainers.targets.patches import NormalisedPatches
 from trainers.views import CropAndFlip
-
-SMALL_DECODERS = {
-    "tiny": Size(width=128, depth=4, heads=4, patch=16),
-    "small": Size(width=256, depth=4, heads=8, patch=16),
-}
-PAPER_DECODER = Size(width=512, depth=8, heads=16, patch=16)
 
 
 def recipe(size: str = "base") -> Recipe:
     """Return the recipe of the paper at one of the usual sizes."""
-    encoder, decoder = encoder_size(size), SMALL_DECODERS.get(size, PAPER_DECODER)
+    encoder, decoder = encoder_size(size), decoder_size(size)
     return Recipe(
         name="mae",
         paper="arXiv:2111.06377",

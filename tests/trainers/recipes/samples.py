@@ -1,12 +1,14 @@
 """Small versions of all recipes, and batches for them made by hand, whatever their modalities and stored targets are."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipelines.batch import Batch
+from pipelines.masking.plan import stored_of_masking
 from pipelines.modalities import Features, Image, LogMel, Points, Raster
 from pipelines.tokenizers.vq.codebook import CosineCodebook
 from tests.batches import context_of, make_batch
@@ -36,6 +38,10 @@ def small_settings(name: str) -> tuple[str, ...]:
             settings.append(f"targets.{target.name}.width=24")
         if hasattr(target, "classes"):
             settings.append(f"targets.{target.name}.classes=5")
+        if hasattr(target, "vocabulary"):
+            settings.append(f"targets.{target.name}.vocabulary=16")
+    if hasattr(recipe.model, "late"):
+        settings.append("model.late=1")
     if isinstance(getattr(recipe.model, "codebook", None), CosineCodebook):
         settings += ["model.codebook.size=16", "model.decoder_depth=1"]
     return tuple(settings)
@@ -45,18 +51,30 @@ def batch_for(recipe: Recipe, *, seed: int = 0) -> Batch:
     """Return samples that are smooth noise, as real ones are smooth too, and stored targets as teachers say them."""
     generator = torch.Generator().manual_seed(seed)
     inputs = {modality.name: rendered(modality, generator) for modality in recipe.modalities}
-    stored = {
-        target.stored: torch.randn(
-            len(KEYS), *target.stored_shape(recipe.modality(target.modality)), generator=generator
-        )
-        for target in recipe.targets
-        if target.stored is not None
-    }
+    stored = stored_for(recipe, generator)
+    context = replace(context_of(KEYS), inputs=inputs, stored=stored)
     plans = {
-        modality.name: recipe.masking[modality.name].plan(context_of(KEYS), modality=modality)
-        for modality in recipe.modalities
+        modality.name: recipe.masking[modality.name].plan(context, modality=modality) for modality in recipe.modalities
     }
     return make_batch(KEYS, inputs, plans=plans, stored=stored)
+
+
+def stored_for(recipe: Recipe, generator: torch.Generator) -> dict[str, Tensor]:
+    """Return what teachers say of four samples: ids or numbers for targets, nonnegative scores for maskings."""
+    stored: dict[str, Tensor] = {}
+    for target in recipe.targets:
+        if target.stored is not None and target.stored not in stored:
+            shape = (len(KEYS), *target.stored_shape(recipe.modality(target.modality)))
+            vocabulary = getattr(target, "vocabulary", None)
+            stored[target.stored] = (
+                torch.randint(vocabulary, shape, generator=generator)
+                if vocabulary
+                else torch.randn(shape, generator=generator)
+            )
+    for name, masking in recipe.masking.items():
+        for score in stored_of_masking(masking):
+            stored[score] = torch.rand(len(KEYS), recipe.modality(name).num_tokens, generator=generator)
+    return stored
 
 
 def rendered(modality: Any, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ from pipelines.modalities import Image
 from tests.trainers.recipes.samples import KEYS, batch_for, decoders_of, small_settings
 from trainers.recipe import Recipe, Target
 from trainers.registry import recipe_names, resolve_recipe
-from trainers.run_card import RunCard, describe
+from trainers.run_card import RunCard, describe_recipe
 from trainers.sizes import SIZES
 
 
@@ -117,4 +117,4 @@ def test_a_card_brings_the_recipe_back(name: str, recipe: Recipe) -> None:
     card = RunCard.of(name, size="tiny", settings=small_settings(name), seed=0)
     rebuilt = RunCard.from_json(card.to_json()).rebuild()
     assert rebuilt == recipe
-    assert describe(rebuilt) == card.resolved
+    assert describe_recipe(rebuilt) == card.resolved
