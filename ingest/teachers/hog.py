@@ -2,24 +2,24 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 
 from ingest.teachers import Compute
 from pipelines.modalities import Image
-from pipelines.transforms.hog import BINS, CELLS_PER_SIDE, patch_hog
+from pipelines.transforms.hog import BINS, CELLS_PER_SIDE, grey_patch_hog, patch_hog
 from shards.errors import SettingsError
-
-_CHANNELS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """HOG of 2 x 2 cells to a patch, 9 bins over 180 degrees, each colour channel on its own.
+    """HOG of 2 x 2 cells to a patch, 9 bins over 180 degrees.
 
     Args:
         size: Side of the views in pixels.
         patch: Side of a patch in pixels; even, and a divisor of `size`.
+        channels: "colours" for each channel on its own, "grey" for luminance alone.
 
     Raises:
         SettingsError: Patches do not tile the views, or cells the patches; when `shape` is asked for.
@@ -27,6 +27,7 @@ class Teacher:
 
     size: int
     patch: int = 16
+    channels: Literal["colours", "grey"] = "colours"
 
     @property
     def modality(self) -> Image:
@@ -41,7 +42,7 @@ class Teacher:
                 f"HOG of patches of {self.patch} pixels in views of {self.size} was asked for; "
                 "give a patch that is even and a divisor of the size."
             )
-        return (self.size // self.patch) ** 2, _CHANNELS * BINS * CELLS_PER_SIDE**2
+        return (self.size // self.patch) ** 2, (3 if self.channels == "colours" else 1) * BINS * CELLS_PER_SIDE**2
 
     @property
     def vocabulary(self) -> None:
@@ -51,7 +52,8 @@ class Teacher:
     @property
     def preprocessing(self) -> str:
         """How 8-bit pixels become the teacher's input."""
-        return "scaled to [0, 1], then ImageNet mean and standard deviation"
+        colours = "scaled to [0, 1], then ImageNet mean and standard deviation"
+        return colours if self.channels == "colours" else "BT.601 luminance, scaled to [0, 1]"
 
     @property
     def weights_sha256(self) -> None:
@@ -65,4 +67,4 @@ class Teacher:
 
     def load(self, device: torch.device) -> Compute:
         """Return the function from 8-bit pictures [batch, 3, size, size] to the HOG of every patch."""
-        return partial(patch_hog, patch=self.patch)
+        return partial(patch_hog if self.channels == "colours" else grey_patch_hog, patch=self.patch)

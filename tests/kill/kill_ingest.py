@@ -65,11 +65,15 @@ def make_source(root: Path, count: int) -> Path:
 
 def start(source: Path, dataset: Path, *more: str, log: Path) -> subprocess.Popen[bytes]:
     """Start the command, with more options, in a process group of its own."""
-    command = [sys.executable, "-m", "maskloom", "ingest", str(source), str(dataset)]
     options = ["--shard-size", str(SHARD_SIZE), "--workers", "1", *SURVEYED]
+    return launch("ingest", str(source), str(dataset), *options, *more, log=log)
+
+
+def launch(*arguments: str, log: Path) -> subprocess.Popen[bytes]:
+    """Start a command of maskloom in a process group of its own."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*command, *options, *more],
+            [sys.executable, "-m", "maskloom", *arguments],
             cwd=REPOSITORY,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,

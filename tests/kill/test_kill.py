@@ -7,6 +7,7 @@ import maskloom
 from shards.dataset import Dataset
 from shards.receipt import committed_shards
 from shards.verify import verify
+from tests.kill import kill_targets
 from tests.kill.kill_ingest import campaign, finish, interrupt_when, make_source, start
 
 
@@ -52,3 +53,9 @@ def test_ctrl_c_says_that_the_same_command_goes_on(
         maskloom.main()
     assert stopped.value.code == 130
     assert "the same command goes on from there" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.slow
+def test_targets_killed_at_random_moments_end_as_if_they_had_not_been(tmp_path: Path) -> None:
+    summary = kill_targets.campaign(tmp_path, samples=200, kills=3, seed=1)
+    assert summary.kills == 3

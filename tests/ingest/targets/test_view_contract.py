@@ -42,6 +42,9 @@ class Case:
 
 CASES = {
     "hog of pictures": Case(teacher="hog", settings=("patch=8",), wish=Wish(views=3, scale=(0.3, 1.0))),
+    "hog of grey": Case(
+        teacher="hog", settings=("patch=8", "channels=grey"), wish=Wish(views=2, scale=(0.3, 1.0), flip=1.0)
+    ),
     "hog of frames": Case(
         teacher="hog", settings=("patch=8",), wish=Wish(views=2, scale=(0.3, 1.0), field="video", frames=4)
     ),
