@@ -160,9 +160,9 @@ class _AttentionReader:
 
     def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch patches"]:
         """Return how much of the class token's attention each patch gets; what is left goes to class and registers."""
+        self._kept.clear()  # of a batch that memory ran out for
         self._network.forward_intermediates(images, indices=[self._layer], stop_early=True, intermediates_only=True)
-        (weights,) = self._kept
-        self._kept.clear()
+        weights = self._kept.pop()
         return weights[:, :, 0, self._prefix :].float().mean(dim=1)
 
 
