@@ -68,7 +68,8 @@ def _described(spec: TargetSpec) -> str:
     """Return what tells targets of one teacher apart."""
     settings = ", ".join(f"{key}={value}" for key, value in spec.teacher_settings.items())
     shape = " x ".join(map(str, spec.shape))
-    return f"{spec.target_id} ({shape} values, {spec.num_views} views{f', {settings}' if settings else ''})"
+    views = "1 view" if spec.num_views == 1 else f"{spec.num_views} views"
+    return f"{spec.target_id} ({shape} values, {views}{f', {settings}' if settings else ''})"
 
 
 def record_stored(tables: Mapping[str, TargetTable]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """`check` compares a recipe with a dataset before anything expensive happens."""
 
 import dataclasses
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from shards.receipt import FileRecord
 from shards.target_spec import Coding
 from shards.target_table import TARGET, SealedTarget, TargetSpec, target_folder
 from trainers.checking import check as check_opened
+from trainers.reads import stored_reads, targets_command
 from trainers.recipe import Recipe
 from trainers.registry import recipe_names
 from trainers.registry import resolve_recipe as resolve
@@ -55,15 +57,30 @@ def dataset_of(root: Path, fields: Mapping[str, int], *, samples: int = 100) -> 
 
 def store_histograms(
     dataset: Dataset, *, size: int, shape: tuple[int, ...], teacher: str = "hog", seed: int = 0
-) -> None:
+) -> str:
+    return store(dataset, teacher, size=size, shape=shape, seed=seed)
+
+
+def store(
+    dataset: Dataset,
+    teacher: str,
+    *,
+    size: int,
+    shape: tuple[int, ...],
+    settings: Mapping[str, str] | None = None,
+    vocabulary: int | None = None,
+    seed: int = 0,
+) -> str:
+    """Write down that a target was sealed, without any row of it, and return its id."""
     spec = TargetSpec(
         teacher=teacher,
-        teacher_settings={},
+        teacher_settings=settings or {},
         weights_sha256=None,
         preprocessing="",
         views=ViewSet(policy=CenterCrop(size=size), count=1, seed=seed).to_json(),
         shape=shape,
-        coding=Coding(dtype="float16"),
+        coding=Coding(dtype="float16" if vocabulary is None else "uint16"),
+        vocabulary=vocabulary,
         software={},
     )
     sealed = SealedTarget(
@@ -72,6 +89,25 @@ def store_histograms(
     folder = target_folder(dataset.root, spec.target_id)
     folder.mkdir(parents=True)
     (folder / TARGET).write_bytes(sealed.to_json())
+    return spec.target_id
+
+
+def store_all(recipe: Recipe, dataset: Dataset) -> None:
+    """Write down that everything was sealed that a recipe reads."""
+    shapes = {
+        target.stored: (target.stored_shape(recipe.modality(target.modality)), getattr(target, "vocabulary", None))
+        for target in recipe.targets
+    }
+    for read in stored_reads(recipe):
+        shape, vocabulary = shapes.get(read.reference.name, ((read.modality.num_tokens,), None))
+        store(
+            dataset,
+            read.reference.teacher,
+            size=recipe.picture_size,
+            shape=shape,
+            settings=read.reference.settings,
+            vocabulary=vocabulary,
+        )
 
 
 def stored_histograms_recipe(*settings: str) -> Recipe:
@@ -80,13 +116,17 @@ def stored_histograms_recipe(*settings: str) -> Recipe:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_fits_a_dataset_of_pictures_and_names(tmp_path: Path, name: str) -> None:
-    check(resolve_recipe(name), dataset_of(tmp_path, {"image": 100}))
+    dataset = dataset_of(tmp_path, {"image": 100})
+    store_all(resolve_recipe(name), dataset)
+    check(resolve_recipe(name), dataset)
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_dataset_without_pictures_is_refused_with_what_it_holds(tmp_path: Path, name: str) -> None:
+    dataset = dataset_of(tmp_path, {"text": 100, "label": 100})
+    store_all(resolve_recipe(name), dataset)
     with pytest.raises(MissingFieldError, match=f"recipe '{name}' reads field 'image', but .* holds only label, text"):
-        check(resolve_recipe(name), dataset_of(tmp_path, {"text": 100, "label": 100}))
+        check(resolve_recipe(name), dataset)
 
 
 def test_a_dataset_in_which_some_samples_have_no_picture_is_refused(tmp_path: Path) -> None:
@@ -109,7 +149,10 @@ def test_a_stored_target_of_the_right_shape_and_view_passes(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["modalities.image.patch=8"], "as 784 x 108 values .* holds 196 x 108 values .* --teacher hog --size 224 .* --set patch=8`"),
+        (
+            ["modalities.image.patch=8"],
+            "as 784 x 108 values .* holds 196 x 108 values .* --teacher hog --size 224 .* --set patch=8`",
+        ),
         (["modalities.image.size=448", "modalities.image.patch=32"], "on pictures of 448 pixels"),
     ],
 )
@@ -171,3 +214,115 @@ def test_a_name_whose_recorded_target_is_gone_means_the_one_there_is(tmp_path: P
     present = open_stored(recipe, dataset, recorded)["hog"].spec.target_id
     assert [present] == dataset.target_ids()
     assert present != recorded["hog"]["target_id"]
+
+
+def recipe_of(name: str, *settings: str) -> Recipe:
+    return resolve_recipe(name, settings=settings)
+
+
+def test_a_missing_target_is_told_with_a_command_that_makes_it_for_the_views_and_patches_of_the_recipe(
+    tmp_path: Path,
+) -> None:
+    expected = (
+        f"recipe 'maskdistill' reads stored targets. 'clip:output=patches' (targets.features.table) is not there: {tmp_path} "
+        f"holds no stored target. Make it with `maskloom targets {tmp_path} --teacher clip --size 128 --views 4 "
+        "--scale 0.2,1 --flip 0.5 --set model=ViT-B-16 --set pretrained=openai --set patch=8 --set output=patches`."
+    )
+    with pytest.raises(MissingTargetError) as caught:
+        small = ("modalities.image.size=128", "modalities.image.patch=8")
+        check(recipe_of("maskdistill", *small), dataset_of(tmp_path, {"image": 100}))
+    assert str(caught.value) == expected
+
+
+def test_everything_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(MissingTargetError) as caught:
+        check(recipe_of("maskalign"), dataset_of(tmp_path, {"image": 100}))
+    commands = [line for line in str(caught.value).splitlines() if "maskloom targets" in line]
+    assert len(commands) == 6
+    assert "--set patch=16 --set output=patches --set layer=-5 --set norm=False" in commands[0]
+    model = "--set model=vit_base_patch16_clip_quickgelu_224.openai"
+    assert all(model in command for command in commands)
+    assert "(masking.image.score)" in commands[-1]
+    assert "--set output=attention" in commands[-1]
+
+
+def test_a_printed_command_stores_what_is_then_read(tmp_path: Path) -> None:
+    """The settings in the name and those in the command are the same; the command line reads them as typed."""
+    recipe = recipe_of("maskalign")
+    for read in stored_reads(recipe):
+        words = shlex.split(targets_command(recipe, read, tmp_path))
+        settings = dict(words[place + 1].split("=", 1) for place, word in enumerate(words) if word == "--set")
+        assert read.reference.fits(settings)
+
+
+@pytest.mark.parametrize(
+    ("stored", "setting"),
+    [
+        ({"output": "pooled"}, ""),
+        ({"output": "patches"}, "targets.features.table=clip:output=patches,layer=3"),
+        ({}, ""),
+    ],
+)
+def test_a_target_of_the_teacher_with_other_settings_is_not_meant(
+    tmp_path: Path, stored: dict[str, str], setting: str
+) -> None:
+    dataset = dataset_of(tmp_path, {"image": 100})
+    target_id = store(dataset, "clip", size=224, shape=(196, 768), settings=stored)
+    recipe = recipe_of("maskdistill", *([setting] if setting else []))
+    with pytest.raises(MissingTargetError, match=f"is not there: .* holds {target_id}"):
+        check(recipe, dataset)
+    check(recipe_of("maskdistill", f"targets.features.table={target_id}"), dataset)
+
+
+def test_an_ambiguous_name_lists_what_it_may_mean_and_how_to_say_it(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, {"image": 100})
+    ids = [
+        store(dataset, "clip", size=224, shape=(196, 768), settings={"output": "patches", "layer": layer})
+        for layer in ("3", "9")
+    ]
+    with pytest.raises(MissingTargetError) as caught:
+        check(recipe_of("maskdistill"), dataset)
+    assert "has several targets 'clip:output=patches'" in str(caught.value)
+    assert all(f"{name} (196 x 768 values, 1 view, layer=" in str(caught.value) for name in ids)
+    assert "--set targets.features.table=clip-" in str(caught.value)
+    check(recipe_of("maskdistill", "targets.features.table=clip:output=patches,layer=9"), dataset)
+
+
+def test_another_width_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, {"image": 100})
+    store(dataset, "clip", size=224, shape=(196, 512), settings={"output": "patches"})
+    with pytest.raises(SettingsError, match=r"196 x 768 values .* 196 x 512 .*--set targets\.features\.width=512"):
+        check(recipe_of("maskdistill"), dataset)
+    check(recipe_of("maskdistill", "targets.features.width=512"), dataset)
+
+
+def test_another_vocabulary_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, {"image": 100})
+    store(dataset, "tokens", size=224, shape=(196,), vocabulary=1024)
+    with pytest.raises(
+        SettingsError, match=r"one of 8192 ids, .* of 1024\. Give --set targets\.tokens\.vocabulary=1024"
+    ):
+        check(recipe_of("beit_v2"), dataset)
+    both = ("targets.tokens.vocabulary=1024", "targets.summary.vocabulary=1024")
+    check(recipe_of("beit_v2", *both), dataset)
+
+
+def test_ids_are_not_taken_for_features(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, {"image": 100})
+    store(dataset, "tokens", size=224, shape=(196, 768), vocabulary=1024)
+    with pytest.raises(SettingsError, match=r"predicts 'features' as numbers, but tokens-.* holds token ids"):
+        check(recipe_of("maskdistill", "targets.features.table=tokens"), dataset)
+
+
+@pytest.mark.parametrize("name", ["", "clip:", "clip:output", ":output=patches", "clip:=patches"])
+def test_a_name_without_sense_is_refused_with_what_makes_sense(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="write clip, clip:output=patches,layer=8, or a whole id"):
+        check(recipe_of("maskdistill", f"targets.features.table={name}"), dataset_of(tmp_path, {"image": 100}))
+
+
+def test_scores_of_another_grid_are_refused(tmp_path: Path) -> None:
+    dataset, recipe = dataset_of(tmp_path, {"image": 100}), recipe_of("maskalign")
+    store_all(recipe, dataset)
+    other = store(dataset, "dino", size=224, shape=(49,), settings={"output": "attention", "layer": "0"})
+    with pytest.raises(SettingsError, match="needs 196 tokens"):
+        check(recipe_of("maskalign", f"masking.image.score={other}"), dataset)

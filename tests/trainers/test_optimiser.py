@@ -3,13 +3,14 @@
 import pytest
 import torch
 
+from tests.trainers.recipes.samples import small_settings
 from trainers.optimiser import build_optimiser, is_decayed
 from trainers.registry import recipe_names, resolve_recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_only_the_weights_of_products_are_decayed(name: str) -> None:
-    recipe = resolve_recipe(name, size="tiny", settings=["model.depth=1"])
+    recipe = resolve_recipe(name, size="tiny", settings=small_settings(name))
     network = recipe.network(seed=0)
     optimiser = build_optimiser(network, recipe.training)
     names = {parameter: name for name, parameter in network.named_parameters()}
@@ -18,6 +19,7 @@ def test_only_the_weights_of_products_are_decayed(name: str) -> None:
     }
     assert set(by_decay) == {recipe.training.weight_decay, 0.0}
     linear = {f"{path}.weight" for path, module in network.named_modules() if isinstance(module, torch.nn.Linear)}
+    linear |= {name for name in names.values() if name.endswith("in_proj_weight")}  # queries, keys, values of torch
     assert by_decay[recipe.training.weight_decay] == linear
     assert by_decay[0.0] == set(names.values()) - linear
 

@@ -7,9 +7,9 @@ blocks predicts the ids too, from the class token of the last block and patches 
 Expected: ImageNet-1K, 1600 epochs, fine-tuned top-1 85.5 (base), 87.3 (large).
 
 Deviations from the official code: ids are of the crop that was stored, one of a few of each picture, where the code computes
-them of a fresh one; no jitter of colours; the class token and relative positions are not decayed in either, the mask token is in the code; the warm-up
-starts from zero. Here are the settings for 300 epochs; for 1600 give `--set training.epochs=1600 --set
-training.betas=0.9,0.999 --set model.drop_path=0.1`. Attention has a bias of the keys, which softmax cancels.
+them of a fresh one; no jitter of colours; the mask token and the relative positions are not decayed; the warm-up starts from
+zero; attention has a bias of the keys, which softmax cancels. Settings are those for 300 epochs; for 1600 give
+`--set training.epochs=1600 --set training.betas=0.9,0.999 --set model.drop_path=0.1`.
 
 It reads `maskloom targets DATASET --teacher tokens` of any tokenizer with as many ids as `targets.tokens.vocabulary` and
 `targets.summary.vocabulary` say; the paper's quantises what CLIP sees.
