@@ -96,7 +96,7 @@ def codebook_use(use: Float[Tensor, " codes"]) -> dict[str, float]:
     shares = use.double() / use.double().sum().clamp(min=torch.finfo(torch.float64).tiny)
     entropy = -torch.special.xlogy(shares, shares).sum()
     used = (shares >= _IN_USE / len(shares)).double().mean()
-    return {"codes": len(shares), "used": float(used), "perplexity": float(entropy.exp())}
+    return {"codes": float(len(shares)), "used": float(used), "perplexity": float(entropy.exp())}
 
 
 def normalisation(modality: Tokenised) -> str:
