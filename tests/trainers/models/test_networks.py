@@ -10,7 +10,7 @@ from pipelines.transforms.image import normalise
 from shards.errors import SettingsError
 from trainers.models.mask_token_encoder import MaskTokenEncoder
 from trainers.models.masked_autoencoder import MaskedAutoencoder
-from trainers.nn.network import Network, Output
+from trainers.nn.network import Network, Output, Places
 from trainers.recipe import Architecture
 
 IMAGE = Image(size=16, patch=4)
@@ -19,6 +19,9 @@ ARCHITECTURES = {
         width=24, depth=2, heads=3, decoder_width=16, decoder_depth=1, decoder_heads=2
     ),
     "mask_token_encoder": MaskTokenEncoder(width=24, depth=2, heads=3),
+    "mask_token_encoder of displacements": MaskTokenEncoder(
+        width=24, depth=2, heads=3, positions="relative", start="damped", layer_scale=0.5
+    ),
 }
 
 
@@ -120,3 +123,32 @@ def test_bfloat16_predictions_are_near_those_of_float32(network: Network) -> Non
         rounded = network({"image": pixels()}, plans)["patches"]
     assert rounded.dtype is torch.bfloat16
     torch.testing.assert_close(rounded.float(), exact, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("places", ["visible", "sample"])
+def test_what_is_seen_can_be_predicted_too(architecture: Architecture, places: Places) -> None:
+    torch.manual_seed(0)
+    outputs = {"patches": Output(dim=48), "features": Output(dim=5, places=places)}
+    network = architecture.build((IMAGE,), outputs=outputs)
+    plans = plan_of(visible=[2, 0, 7], target=[5, 9])
+    found = network({"image": pixels()}, plans)
+    assert found["patches"].shape == (2, 2, 48)
+    assert found["features"].shape == ((2, 3, 5) if places == "visible" else (2, 5))
+    changed = pixels(seed=1)
+    for row, column in ((0, 8), (0, 0), (4, 12)):
+        changed[:, :, row : row + 4, column : column + 4] = pixels()[:, :, row : row + 4, column : column + 4]
+    assert torch.equal(network({"image": changed}, plans)["features"], found["features"])
+
+
+def test_features_of_visible_tokens_come_from_the_encoder_and_pixels_from_the_decoder() -> None:
+    outputs = {"patches": Output(dim=48), "features": Output(dim=5, places="visible")}
+    network = ARCHITECTURES["masked_autoencoder"].build((IMAGE,), outputs=outputs)
+    found = network({"image": pixels()}, plan_of(visible=[2, 0, 7], target=[5, 9]))
+    found["features"].sum().backward()
+    reached = {name.partition(".")[0] for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert reached == {"encoder", "heads"}
+
+
+def test_a_decoder_without_a_target_is_refused() -> None:
+    with pytest.raises(SettingsError, match="at least one target has to be at target tokens"):
+        ARCHITECTURES["masked_autoencoder"].build((IMAGE,), outputs={"features": Output(dim=5, places="visible")})
