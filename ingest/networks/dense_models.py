@@ -1,6 +1,6 @@
 """Networks that say something about every pixel: of torchvision, and of transformers."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ from shards.errors import SettingsError, did_you_mean
 
 Maps = Callable[[Tensor], Tensor]
 """From prepared pictures [batch, 3, side, side] to depth [batch, rows, columns] or scores [batch, classes, rows, columns]."""
+
+KINDS = ("torchvision", "transformers")
+"""What stands before the name of a model."""
 
 _HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")
 """The last convolution of torchvision's models, which has one output for each class."""
@@ -208,6 +211,3 @@ def _transformers(name: str) -> Iterator[Any]:
     finally:
         if was_enabled:
             logging.enable_progress_bar()
-
-
-KINDS: Mapping[str, str] = {"torchvision": "a segmentation", "transformers": "depth or a segmentation"}
