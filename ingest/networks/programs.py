@@ -43,6 +43,10 @@ _SHAPE = re.compile(
 _STRUCTURES = frozenset({None, "builtins.tuple", "builtins.list", "builtins.dict"})
 
 
+_MOST_VIEWS = 1 << 30
+"""Views at a time that a program without a limit may be shown."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """A program with one tensor as input and one as output.
@@ -117,8 +121,9 @@ def _described(exported: Any) -> Program:  # noqa: ANN401 - torch.export.Exporte
 def _limits(exported: Any, batch: Any) -> tuple[int, int]:  # noqa: ANN401 - of torch
     limits = exported.range_constraints.get(batch.node.expr)
     if limits is None:
-        return 1, 1 << 30
-    return max(1, int(limits.lower)), min(1 << 30, int(limits.upper)) if limits.upper.is_finite else 1 << 30
+        return 1, _MOST_VIEWS
+    # A batch without a limit has torch's own infinity, which compares but does not become an int.
+    return max(1, int(limits.lower)), _MOST_VIEWS if limits.upper >= _MOST_VIEWS else int(limits.upper)
 
 
 def _require_plain(data: bytes, path: Path) -> None:

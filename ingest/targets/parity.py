@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ingest.targets.forward import Forward
 from ingest.targets.showing import showing_of
-from ingest.targets.spec import look_of_spec
+from ingest.targets.spec import compute_of, look_of_spec
 from pipelines.randomness import hash_key
 from pipelines.target_coding import decoder_of, encode, projection_of
 from shards.dataset import Dataset, Ids
@@ -64,7 +64,7 @@ def check_parity(dataset: Dataset, spec: TargetSpec, *, device: torch.device) ->
     """
     look = look_of_spec(spec)
     showing, table = showing_of(dataset, look), TargetTable(dataset, spec)
-    forward = Forward(look.load(device), device=device, precision="fp32", batch=PARITY_BATCH)
+    forward = Forward(compute_of(spec, device), device=device, precision="fp32", batch=PARITY_BATCH)
     decode = decoder_of(table)
     pairs = []
     for start in range(0, len(ids := parity_ids(dataset, spec)), PARITY_BATCH):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 
+import torch
+from torch import Tensor
+
 from ingest.targets.look import Look, recorded_look
-from ingest.teachers import Teacher, build_teacher, teacher_settings
+from ingest.teachers import Compute, Teacher, build_teacher, teacher_settings
 from pipelines.device.choice import Precision
 from pipelines.views import ViewSet
 from shards.errors import SettingsError
@@ -71,26 +75,64 @@ def default_precision(teacher: Teacher, device: str) -> Precision:
 
 
 def look_of_spec(spec: TargetSpec) -> Look:
-    """Return the teacher of a specification with what it is shown.
-
-    A process keeps the last few, with whatever they have loaded: a teacher serves many shards.
+    """Return the teacher of a specification with what it is shown; a process keeps the last ones.
 
     Raises:
         SettingsError: The weights here are not those that were recorded.
     """
-    look = _look(spec.teacher, json.dumps([spec.teacher_settings, spec.looks_at, spec.views], sort_keys=True))
-    if look.teacher.weights_sha256 != spec.weights_sha256:
+    with _OPENING:
+        look, digest = _look(spec.teacher, _recorded(spec))
+    if digest != spec.weights_sha256:
         raise SettingsError(
-            f"The weights of teacher '{spec.teacher}' on this machine have the digest {look.teacher.weights_sha256}, but the "
-            f"target {spec.target_id} is computed with {spec.weights_sha256}. Put the same weights on every machine."
+            f"The weights of teacher '{spec.teacher}' on this machine have the digest {digest}, but the target "
+            f"{spec.target_id} is computed with {spec.weights_sha256}. Put the same weights on every machine."
         )
     return look
 
 
-@lru_cache(maxsize=2)
-def _look(name: str, recorded: str) -> Look:
+def compute_of(spec: TargetSpec, device: torch.device) -> Compute:
+    """Return the loaded teacher of a specification; a process keeps the last one, because it serves many shards.
+
+    It is shown one batch at a time, whichever thread has it.
+
+    Raises:
+        SettingsError: The weights are not there, or are not those that were recorded.
+    """
+    look_of_spec(spec)
+    with _OPENING:
+        return _compute(spec.teacher, _recorded(spec), device)
+
+
+_OPENING = threading.Lock()
+"""Held while a teacher is opened or loaded: two threads that want the same one load it once."""
+
+
+def _recorded(spec: TargetSpec) -> str:
+    return json.dumps([spec.teacher_settings, spec.looks_at, spec.views], sort_keys=True)
+
+
+@lru_cache(maxsize=4)
+def _look(name: str, recorded: str) -> tuple[Look, str | None]:
     settings, looks_at, views = json.loads(recorded)
-    return recorded_look(build_teacher(name, settings), looks_at, ViewSet.from_json(views))
+    teacher = build_teacher(name, settings)
+    return recorded_look(teacher, looks_at, ViewSet.from_json(views)), teacher.weights_sha256
+
+
+@lru_cache(maxsize=1)
+def _compute(name: str, recorded: str, device: torch.device) -> Compute:
+    look, _ = _look(name, recorded)
+    return _one_at_a_time(look.load(device))
+
+
+def _one_at_a_time(compute: Compute) -> Compute:
+    """Networks may keep what passes through them in hooks, so that two threads would get each other's tokens."""
+    turn = threading.Lock()
+
+    def computed(views: Tensor) -> Tensor:
+        with turn:
+            return compute(views)
+
+    return computed
 
 
 def _fitting(coding: Coding, look: Look) -> Coding:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ingest.targets.forward import Forward
 from ingest.targets.showing import Showing, ahead, showing_of
-from ingest.targets.spec import Manner, look_of_spec
+from ingest.targets.spec import Manner, compute_of, look_of_spec
 from pipelines.target_coding import encode, projection_of
 from shards.dataset import Dataset, Ids
 from shards.schema import BLOCK
@@ -34,7 +34,7 @@ def write_targets(root: Path, spec: TargetSpec, shard: int, manner: Manner) -> i
     dataset = Dataset.open(root)
     look = look_of_spec(spec)
     device = own_device(manner.device)
-    forward = Forward(look.load(device), device=device, precision=spec.precision, batch=manner.batch)
+    forward = Forward(compute_of(spec, device), device=device, precision=spec.precision, batch=manner.batch)
     task = _ShardTask(dataset, spec, showing_of(dataset, look), forward, threads=manner.threads)
     return write_target_shard(dataset, spec, shard, task.blocks(shard))
 
