@@ -1,4 +1,4 @@
-"""The commands that work on a dataset folder: verify, index, gc."""
+"""The commands that work on a dataset folder: verify, index, gc, drop."""
 
 from __future__ import annotations
 
@@ -89,3 +89,21 @@ def gc(
             path.unlink(missing_ok=True)
     done = "deleted" if delete else "could be deleted (add --delete)"
     console.print(f"{len(paths)} files, {size / 1e6:.1f} MB {done}.", highlight=False)
+
+
+@app.command()
+def drop(
+    dataset: DatasetArgument,
+    target: Annotated[
+        str, typer.Argument(help="Id of the stored target, as `maskloom inspect` lists it.", show_default=False)
+    ],
+) -> None:
+    """Remove a stored target. The samples, and all other targets, are not touched.
+
+    Example: maskloom drop data/birds hog-1f2e3d4c5b6a
+    """
+    from shards.dataset import Dataset
+    from shards.target_writer import drop_target
+
+    freed = drop_target(Dataset.open(dataset), target)
+    console.print(f"{target} is gone: {freed / 1e6:,.1f} MB freed.", highlight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shards.errors import MissingTargetError, did_you_mean
 from shards.location import require_folder
 from shards.receipt import FileRecord, receipt_path
 from shards.storage import (
@@ -122,3 +124,27 @@ def seal_target(dataset: Dataset, spec: TargetSpec, parity: Mapping[str, float],
     )
     replace_file(folder, folder / TARGET, sealed.to_json())
     return sealed
+
+
+def drop_target(dataset: Dataset, target_id: str) -> int:
+    """Remove a target, sealed or begun, and return how many bytes were freed. Nothing else is touched.
+
+    The seal goes first: whoever reads meanwhile finds no target rather than a part of one. Killed, it can be run again.
+
+    Raises:
+        MissingTargetError: There is none of this id.
+        StorageError: It cannot be removed.
+    """
+    targets = require_folder(target_folder(dataset.root, target_id), "removing a target").parent
+    held = sorted(path.name for path in targets.iterdir() if path.is_dir()) if targets.is_dir() else []
+    if target_id not in held:
+        raise MissingTargetError(
+            f"{dataset.root} holds no target '{target_id}'; it holds {', '.join(held) or 'none'}."
+            f"{did_you_mean(target_id, held)}"
+        )
+    folder = targets / target_id
+    freed = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    with storage_errors(folder):
+        (folder / TARGET).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    return freed

@@ -10,7 +10,7 @@ from shards.dataset import Dataset
 from shards.errors import CorruptShardError, Damage, DatasetError, MissingTargetError
 from shards.target_spec import Coding
 from shards.target_table import TargetSpec, TargetTable, target_folder
-from shards.target_writer import seal_target, write_target_shard
+from shards.target_writer import drop_target, seal_target, write_target_shard
 
 
 def spec_of(dtype: str, teacher: str = "tokens") -> TargetSpec:
@@ -158,3 +158,25 @@ def test_rows_of_another_shape_than_the_seal_says_are_refused(dataset_root: Path
     table = TargetTable(dataset, other)
     with pytest.raises(CorruptShardError, match="column 'view0' is not 12 values of uint16"):
         table.read(np.array([0]), np.array([0]))
+
+
+def test_a_dropped_target_is_gone_and_nothing_else_is(dataset_root: Path) -> None:
+    dataset = Dataset.open(dataset_root)
+    kept, dropped = spec_of("float16", "kept"), spec_of("float16", "dropped")
+    for spec in (kept, dropped):
+        for shard in range(3):
+            store(dataset, spec, shard)
+        seal_target(dataset, spec, {})
+    before = {path for path in dataset_root.rglob("*") if path.is_file() and dropped.target_id not in path.parts}
+    freed = drop_target(dataset, dropped.target_id)
+    assert freed > 3 * 50 * 2 * 6 * 2
+    assert {path for path in dataset_root.rglob("*") if path.is_file()} == before
+    assert dataset.target_ids() == [kept.target_id]
+    with pytest.raises(MissingTargetError, match=r"holds no target 'kep'; it holds kept-"):
+        drop_target(dataset, "kep")
+
+
+def test_a_target_that_would_be_outside_of_the_dataset_is_not_dropped(dataset_root: Path) -> None:
+    with pytest.raises(MissingTargetError):
+        drop_target(Dataset.open(dataset_root), "../data")
+    assert (dataset_root / "data").is_dir()
