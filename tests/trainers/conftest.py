@@ -1,6 +1,7 @@
 """Small real datasets and runs."""
 
 import io
+import os
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+import trainers.loop
 from shards.adopt import adopt
 from trainers.launch import Manner, Request, train_run
 from trainers.loop import Ending
@@ -111,3 +113,20 @@ def run_training() -> Callable[..., Ending]:
         return train_run(asked, manner, fresh=fresh, console=Console(file=io.StringIO()))
 
     return run
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Send this process a signal in the middle of a step."""
+
+    def arrange(step: int, number: int) -> None:
+        real = trainers.loop.Ledger.add
+
+        def add(self: trainers.loop.Ledger, at: int, *arguments: object, **named: object) -> None:
+            real(self, at, *arguments, **named)  # type: ignore[arg-type]
+            if at == step:
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(trainers.loop.Ledger, "add", add)
+
+    return arrange

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 
-import trainers.loop
 from pipelines.views import CenterCrop, ViewSet
 from shards.dataset import Dataset
 from shards.errors import MaskloomError, SettingsError, StorageError
@@ -61,23 +60,6 @@ def command(asked: Request, *options: str) -> list[str]:
 def environment() -> dict[str, str]:
     """The same number of threads: it decides the order of sums."""
     return {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": str(Path.cwd())}
-
-
-@pytest.fixture
-def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    """Send this process a signal in the middle of a step."""
-
-    def arrange(step: int, number: int) -> None:
-        real = trainers.loop.Ledger.add
-
-        def add(self: trainers.loop.Ledger, at: int, *arguments: object, **named: object) -> None:
-            real(self, at, *arguments, **named)  # type: ignore[arg-type]
-            if at == step:
-                os.kill(os.getpid(), number)
-
-        monkeypatch.setattr(trainers.loop.Ledger, "add", add)
-
-    return arrange
 
 
 def test_a_run_learns_and_leaves_what_it_promises(asked: Request, run_training: Train) -> None:
