@@ -75,6 +75,7 @@ def test_depth_is_missing_exactly_in_the_sky_and_every_thing_is_in_sight(index: 
     assert (ids == scenes.segment_ids(scene)[2]).mean() > 0.01
 
 
+@settings(max_examples=50)
 @given(st.integers(0, 2**31), indices)
 def test_caption_names_exactly_the_things_with_their_colours(seed: int, index: int) -> None:
     scene = scene_for(seed, index)
@@ -210,6 +211,7 @@ def test_distance_functions_never_reach_past_the_surface(kind: str) -> None:
     assert -solid.foot <= inside[1].min() <= -solid.foot + 0.05
 
 
+@settings(max_examples=30)
 @given(indices, indices)
 def test_two_indices_are_two_scenes_and_one_index_is_one(first: int, second: int) -> None:
     assert scene_for(0, first) == scene_for(0, first)

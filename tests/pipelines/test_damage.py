@@ -1,6 +1,7 @@
 """Damaged samples in a stream: found, named, and refused or replaced, counted and written down."""
 
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from itertools import islice
@@ -23,7 +24,6 @@ from shards.errors import CorruptShardError, Damage
 from shards.target_spec import Coding
 from shards.target_table import TargetSpec
 from shards.target_writer import seal_target, write_target_shard
-from tests.pipelines.conftest import make_dataset
 
 BATCH = 24
 STEPS = 12
@@ -31,10 +31,9 @@ POLICY = CenterCrop(size=16)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(dataset: Dataset, tmp_path: Path) -> Path:
     """A dataset of three shards, 269 samples, that a test may damage."""
-    make_dataset(tmp_path)
-    return tmp_path
+    return Path(shutil.copytree(dataset.root, tmp_path, dirs_exist_ok=True))
 
 
 def open_stream(root: Path, **changed: Any) -> Stream:
@@ -51,6 +50,12 @@ def open_stream(root: Path, **changed: Any) -> Stream:
 def take(stream: Stream, count: int = STEPS) -> list[Batch]:
     with closing(stream):
         return list(islice(stream, count))
+
+
+@pytest.fixture(scope="module")
+def sound(dataset: Dataset) -> list[Batch]:
+    """The batches of the dataset before anything was damaged."""
+    return take(open_stream(Path(dataset.root)))
 
 
 def damage_of(batches: list[Batch]) -> list[DamagedSample]:
@@ -123,9 +128,8 @@ def test_damage_is_an_error_that_names_the_sample(
 @DAMAGES
 @pytest.mark.parametrize("loading", [Here(), Workers(count=2), Threads(count=2)])
 def test_others_stand_in_for_damaged_samples_and_all_else_is_as_it_was(
-    root: Path, damage: Callable[[Path], list[str]], kind: Damage, loading: Loading
+    root: Path, sound: list[Batch], damage: Callable[[Path], list[str]], kind: Damage, loading: Loading
 ) -> None:
-    sound = take(open_stream(root))
     keys = set(damage(root))
     batches = take(open_stream(root, loading=loading, damage=SubstituteDamaged(seed=1)))
     replaced = 0

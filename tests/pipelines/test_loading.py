@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 
+from pipelines.batch import Batch
 from pipelines.loading import Loading, Threads, WorkerDiedError, Workers, worker_deaths
 from shards.dataset import Dataset
 from shards.errors import SettingsError
@@ -21,10 +22,15 @@ AHEAD = [
 ]
 
 
+@pytest.fixture(scope="module")
+def here(dataset: Dataset) -> list[Batch]:
+    """Batches that this process makes, when they are asked for."""
+    return take(open_stream(dataset), 14)
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores are meant
 @pytest.mark.parametrize("loading", AHEAD)
-def test_who_makes_the_batches_changes_nothing(dataset: Dataset, loading: Loading) -> None:
-    here = take(open_stream(dataset), 14)
+def test_who_makes_the_batches_changes_nothing(dataset: Dataset, here: list[Batch], loading: Loading) -> None:
     elsewhere = take(open_stream(dataset, loading=loading), 14)
     for found, expected in zip(elsewhere, here, strict=True):
         assert_same(found, expected)

@@ -81,7 +81,7 @@ PACKING = Packing(
     },
     window=100,
 )
-KINDS = pytest.mark.parametrize("kind", [{}, {"packing": PACKING}], ids=["samples", "packs"])
+Contents = Counter[tuple[Any, ...]]
 
 
 def take(stream: Stream, count: int) -> list[Batch]:
@@ -89,7 +89,7 @@ def take(stream: Stream, count: int) -> list[Batch]:
         return list(islice(stream, count))
 
 
-def contents(batches: list[Batch]) -> Counter[tuple[Any, ...]]:
+def contents(batches: list[Batch]) -> Contents:
     """Everything about the samples of batches, whatever their order: key, epoch, pixels, mask, caption."""
     rows = (
         (key, int(epoch), image.numpy().tobytes(), tuple(visible.tolist()), tuple(text.tolist()))
@@ -106,27 +106,36 @@ def contents(batches: list[Batch]) -> Counter[tuple[Any, ...]]:
     return Counter(rows)
 
 
-@KINDS
+@pytest.fixture(scope="module", params=[{}, {"packing": PACKING}], ids=["samples", "packs"])
+def kind(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What makes a stream one of single samples, or of packs."""
+    return dict(request.param)
+
+
+@pytest.fixture(scope="module")
+def whole(roots: Path, kind: dict[str, Any]) -> list[Contents]:
+    """What is in the global batches of a stream that one process reads."""
+    return [contents([batch]) for batch in take(open_stream(roots, **kind), STEPS)]
+
+
 @pytest.mark.parametrize("world_size", [2, 3, 4, 6, 8])
-def test_any_number_of_ranks_reads_the_same_global_batches(roots: Path, kind: dict[str, Any], world_size: int) -> None:
-    whole = take(open_stream(roots, **kind), STEPS)
+def test_any_number_of_ranks_reads_the_same_global_batches(
+    roots: Path, whole: list[Contents], kind: dict[str, Any], world_size: int
+) -> None:
     ranks = [
         take(open_stream(roots, share=Share(rank=rank, world_size=world_size), **kind), STEPS)
         for rank in range(world_size)
     ]
-    for step in range(STEPS):
-        assert contents([batches[step] for batches in ranks]) == contents([whole[step]])
+    assert [contents([batches[step] for batches in ranks]) for step in range(STEPS)] == whole
 
 
-@KINDS
 @pytest.mark.parametrize(
     "loading", [Workers(count=1), Threads(count=3), pytest.param(Workers(count=4), marks=pytest.mark.slow)]
 )
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores are meant
 def test_resuming_three_times_with_other_ranks_and_workers_changes_nothing(
-    roots: Path, kind: dict[str, Any], loading: Loading
+    roots: Path, whole: list[Contents], kind: dict[str, Any], loading: Loading
 ) -> None:
-    expected = [contents([batch]) for batch in take(open_stream(roots, **kind), STEPS)]
     state, found = open_stream(roots, **kind).state, []
     ways: list[tuple[int, int, Loading]] = [(1, 4, Here()), (2, 2, loading), (4, 2, Here()), (1, 1, loading)]
     for world_size, steps, way in ways:
@@ -140,10 +149,9 @@ def test_resuming_three_times_with_other_ranks_and_workers_changes_nothing(
         found += [contents([batches[step] for batches in parts]) for step in range(steps)]
         assert len({json.dumps(stream.state.to_json()) for stream in streams}) == 1  # the same on every rank
         state = streams[0].state
-    assert found == expected
+    assert found == whole
 
 
-@KINDS
 def test_the_state_is_a_few_hundred_bytes(roots: Path, kind: dict[str, Any]) -> None:
     stream = open_stream(roots, **kind)
     take(stream, STEPS)
