@@ -18,14 +18,18 @@ from trainers.nn.embed import image_patches
 from trainers.nn.network import Network
 from trainers.recipe import Recipe
 from trainers.targets.hog import HogTarget
-from trainers.targets.patches import NormalisedPatches, patch_statistics
+from trainers.targets.patches import NormalisedPatches, PixelPatches, patch_statistics
 
 GAP = 6
 SMALLEST_TILE = 96
 SAMPLES_PER_ROW = 2
 
-PIXELS_NOTE = (
-    "Left to right: original, what the network saw, its prediction at the hidden patches. It predicts patches with "
+DRAWN = (NormalisedPatches, PixelPatches, HogTarget)
+"""Targets that can be drawn."""
+
+PIXELS_NOTE = "Left to right: original, what the network saw, its prediction at the hidden patches."
+PATCHES_NOTE = (
+    f"{PIXELS_NOTE} It predicts patches with "
     "their mean and contrast removed; to make a picture, both were taken from the original patches."
 )
 HISTOGRAMS_NOTE = (
@@ -48,25 +52,42 @@ def reconstruct(network: Network, recipe: Recipe, batch: Batch) -> Reconstructio
 
     Inputs, plans and network are on the same device; the network is put into evaluation mode.
     """
+    reason = reason_not_to_draw(recipe)
+    if reason is not None:
+        return reason
     network.eval()
-    for target in recipe.targets:
-        modality = recipe.modality(target.modality)
-        if isinstance(target, NormalisedPatches):
-            return _pixels(network(batch.inputs, batch.plans)[target.name].float(), modality, batch)
-        if isinstance(target, HogTarget):
-            wanted = HogTarget(source="computed", name=target.name, modality=target.modality).build(modality)(batch)
-            return _histograms(network(batch.inputs, batch.plans)[target.name].float(), wanted, modality, batch)
-    names = ", ".join(type(target).__name__ for target in recipe.targets)
-    return f"the targets of this recipe ({names}) are neither pixels nor gradient histograms"
+    target = next(target for target in recipe.targets if isinstance(target, DRAWN))
+    modality = recipe.modality(target.modality)
+    predicted = network(batch.inputs, batch.plans)[target.name].float()
+    if isinstance(target, HogTarget):
+        wanted = HogTarget(source="computed", name=target.name, modality=target.modality).build(modality)(batch)
+        return _histograms(predicted, wanted, modality, batch)
+    if isinstance(target, NormalisedPatches):
+        mean, spread = patch_statistics(image_patches(batch.inputs[modality.name], patch=modality.patch))
+        hidden = batch.plans[modality.name].target
+        return _pixels(predicted * _rows(spread, hidden) + _rows(mean, hidden), modality, batch, note=PATCHES_NOTE)
+    return _pixels(predicted, modality, batch, note=PIXELS_NOTE)
 
 
-def _pixels(predicted: Float[Tensor, "batch target values"], modality: Image, batch: Batch) -> Reconstruction:
+def reason_not_to_draw(recipe: Recipe) -> str | None:
+    """Return why nothing can be drawn of what a recipe predicts, or None where something can."""
+    if any(isinstance(target, DRAWN) for target in recipe.targets):
+        return None
+    names = ", ".join(target.name for target in recipe.targets)
+    return (
+        f"what this recipe predicts ({names}) are neither pixels nor gradient histograms, and what a teacher says of "
+        "the pictures shown here is not stored"
+    )
+
+
+def _pixels(
+    predicted: Float[Tensor, "batch target values"], modality: Image, batch: Batch, *, note: str
+) -> Reconstruction:
     images, plan = batch.inputs[modality.name], batch.plans[modality.name]
     patches = image_patches(images, patch=modality.patch)
-    mean, spread = patch_statistics(patches)
-    restored = place(patches, plan.target, predicted * _rows(spread, plan.target) + _rows(mean, plan.target))
+    restored = place(patches, plan.target, predicted)
     tiles = [_picture(values, modality) for values in (patches, _seen(patches, plan.target), restored)]
-    return Reconstruction(tiles=np.stack(tiles, axis=1), note=PIXELS_NOTE)
+    return Reconstruction(tiles=np.stack(tiles, axis=1), note=note)
 
 
 def _histograms(

@@ -10,7 +10,7 @@ from pipelines.inspect.glyphs import GLYPH, draw_histograms, strokes
 from pipelines.transforms.hog import hog
 from pipelines.transforms.image import normalise
 from tests.batches import context_of, make_batch
-from trainers.evaluate.reconstruction import Reconstruction, contact_sheet, reconstruct
+from trainers.evaluate.reconstruction import Reconstruction, contact_sheet, reason_not_to_draw, reconstruct
 from trainers.nn.network import Network
 from trainers.recipe import Recipe
 from trainers.registry import resolve_recipe
@@ -102,3 +102,24 @@ def test_sheet_holds_every_tile_and_enlarges_small_ones() -> None:
     tiles = np.full((3, 3, 8, 8, 3), 7, np.uint8)
     sheet = np.asarray(contact_sheet(tiles))
     assert (sheet == 7).all(axis=-1).sum() == 9 * 96 * 96
+
+
+def test_pixels_that_are_predicted_as_they_are_need_nothing_of_the_original() -> None:
+    found, batch = shown(tiny("simmim"))
+    expected = batch.inputs["image"].permute(0, 2, 3, 1).numpy()
+    assert np.abs(found.tiles[:, 2].astype(int) - expected).max() <= 1
+    assert "mean and contrast" not in found.note
+
+
+def test_pixels_are_drawn_of_a_recipe_that_predicts_features_too() -> None:
+    recipe = tiny("mr_mae")
+    found, _ = shown(recipe, recipe.network(seed=0))
+    assert found.tiles.shape == (3, 3, SIDE, SIDE, 3)
+
+
+@pytest.mark.parametrize("name", ["maskdistill", "beit_v2", "maskalign", "dbot"])
+def test_what_a_teacher_said_is_not_drawn_and_the_reason_names_it(name: str) -> None:
+    recipe = resolve_recipe(name, size="tiny")
+    reason = reason_not_to_draw(recipe)
+    assert reason is not None
+    assert f"({', '.join(target.name for target in recipe.targets)}) are neither pixels nor" in reason
