@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +10,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from shards.errors import SettingsError
+
 if TYPE_CHECKING:
     from pipelines.bench import Throughput
     from pipelines.inspect.examined import Examined
     from pipelines.loading import Loading
     from pipelines.modalities import Modality
+    from pipelines.tokenizers.vq.tokenizer import VqTokenizer
     from shards.dataset import Dataset
 
 app = typer.Typer()
@@ -38,25 +42,35 @@ def inspect(
     ] = False,
     samples: Annotated[int, typer.Option(help="Samples that the page shows.", min=1, max=400)] = 48,
     out: Annotated[Path | None, typer.Option(help="Folder to write into; by default DATASET/inspect.")] = None,
+    tokenizer: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run or file of a tokenizer that the page turns stored ids back with; may be repeated."),
+    ] = None,
 ) -> None:
     """Show what a dataset holds: counts, spreads, classes, splits, rejects with examples, and a contact sheet.
 
     With --html it also writes index.html: pictures, frames, sounds to play, point clouds to turn, captions,
-    distributions and rejects on one page that needs nothing from outside.
+    distributions, rejects, and beside every sample what teachers said about it, on one page that needs nothing from outside.
 
     \b
     Examples:
       maskloom inspect data/photos
       maskloom inspect data/clips:val --html --samples 100
+      maskloom inspect data/photos --html --tokenizer runs/vq
     """
     from shards.dataset import Dataset
 
     opened = Dataset.open(dataset)
+    tokenizers = _tokenizers(tokenizer or [], html=html)
     _print_counts(opened)
     _print_rejects(opened)
     if opened.num_samples:
         _print_samples(opened)
-    _write(opened, out or opened.root / "inspect", samples=samples if html else None)
+    _print_targets(opened, tokenizers)
+    folder = out or opened.root / "inspect"
+    _write_sheet(opened, folder)
+    if html:
+        _write_page(opened, folder, samples=samples, tokenizers=tokenizers)
 
 
 @bench.command(name="stream")
@@ -145,18 +159,31 @@ def _print_stages(stages: dict[str, float]) -> None:
     console.print(table)
 
 
-def _write(dataset: Dataset, folder: Path, *, samples: int | None) -> None:
-    """Write the contact sheet and, if `samples` are wanted, the page."""
+def _tokenizers(paths: list[Path], *, html: bool) -> dict[str, VqTokenizer]:
+    """Return the tokenizers of a user by the digest of their weights."""
+    if not paths:
+        return {}
+    if not html:
+        raise SettingsError("--tokenizer turns stored ids back on the page: add --html.")
+    from pipelines.inspect.targets.viewer import load_tokenizers
+
+    return load_tokenizers(paths)
+
+
+def _write_sheet(dataset: Dataset, folder: Path) -> None:
     from pipelines.inspect.contact_sheet import write_contact_sheet
-    from pipelines.inspect.page import write_page
 
     sheet = write_contact_sheet(dataset, folder) if dataset.num_samples else None
     if sheet is not None:
         console.print(f"Contact sheet: {sheet}", highlight=False, markup=False)
-    if samples is not None:
-        name = f"{dataset.split}.html" if dataset.split else "index.html"
-        page = write_page(dataset, folder / name, samples=samples)
-        console.print(f"Page: {page}", highlight=False, markup=False)
+
+
+def _write_page(dataset: Dataset, folder: Path, *, samples: int, tokenizers: Mapping[str, VqTokenizer]) -> None:
+    from pipelines.inspect.page import write_page
+
+    name = f"{dataset.split}.html" if dataset.split else "index.html"
+    page = write_page(dataset, folder / name, samples=samples, tokenizers=tokenizers)
+    console.print(f"Page: {page}", highlight=False, markup=False)
 
 
 def _print_counts(dataset: Dataset) -> None:
@@ -195,7 +222,6 @@ def _print_samples(dataset: Dataset) -> None:
             highlight=False,
             markup=False,
         )
-    _print_targets(dataset)
 
 
 def _print_spreads(examined: Examined) -> None:
@@ -237,13 +263,14 @@ def _print_rejects(dataset: Dataset) -> None:
         console.print(f"licence, {licence}: {count:,}", highlight=False, markup=False)
 
 
-def _print_targets(dataset: Dataset) -> None:
-    from shards.target_table import read_sealed
+def _print_targets(dataset: Dataset, tokenizers: Mapping[str, VqTokenizer]) -> None:
+    from pipelines.inspect.targets.listing import list_targets
 
-    for target_id in dataset.target_ids():
-        sealed = read_sealed(dataset.root, target_id)
-        console.print(
-            f"target {target_id}: {sealed.spec.num_views} views x {sealed.spec.shape} {sealed.spec.dtype}, "
-            f"{sealed.num_bytes / 1e6:,.1f} MB",
-            highlight=False,
-        )
+    listed = list_targets(dataset)
+    for target in listed:
+        console.print(f"target {target.target_id}", highlight=False, markup=False)
+        for name, words in target.facts or (("damaged", target.problem),):
+            console.print(f"    {name}: {words}", highlight=False, markup=False)
+    known = {target.sealed.spec.weights_sha256 for target in listed if target.sealed is not None}
+    for digest in tokenizers.keys() - known:
+        console.print(f"no target was made with the tokenizer of sha256 {digest[:12]}", highlight=False, markup=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy.typing as npt
 from pipelines.inspect import wording
 from pipelines.inspect.allowance import Allowance
 from pipelines.inspect.examined import class_name
-from pipelines.inspect.panels import PANELS, Held, Panel, note
+from pipelines.inspect.panels import PANELS, Held, Panel, note, panel_or_note
+from pipelines.inspect.targets.viewer import TargetViewer
 from shards.dataset import Dataset
 from shards.errors import MaskloomError, MissingFieldError
 from shards.sample import Sample
@@ -29,7 +31,7 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A field on a card: its name, kind, panel, and in a few words what it is."""
+    """A field, or a stored target, on a card: its name, kind, panel, and in a few words what it is."""
 
     name: str
     kind: str
@@ -50,6 +52,7 @@ class Card:
         source: Where it came from.
         licence: Its licence, if known.
         fields: What it holds, in the order of the kinds.
+        targets: What teachers said about it.
         facts: Everything that the index knows of it, by column.
         problem: Why it cannot be shown at all; empty if it can.
     """
@@ -62,27 +65,31 @@ class Card:
     source: str = ""
     licence: str | None = None
     fields: tuple[Shown, ...] = ()
+    targets: tuple[Shown, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     problem: str = ""
 
 
-def make_cards(dataset: Dataset, ids: npt.NDArray[np.int64], allowance: Allowance) -> Iterator[Card]:
+def make_cards(
+    dataset: Dataset, ids: npt.NDArray[np.int64], allowance: Allowance, viewers: Sequence[TargetViewer] = ()
+) -> Iterator[Card]:
     """Yield the cards of samples. Damage is shown on the card that it concerns and raises nothing.
 
     Args:
         dataset: The dataset.
         ids: Numbers of the samples.
         allowance: How many bytes their media may take.
+        viewers: What shows stored targets, each of them on every card.
     """
     for number in ids.tolist():
         allowance.open_share()
         try:
-            yield _card(dataset, number, allowance)
+            yield _card(dataset, number, allowance, viewers)
         except MaskloomError as error:
             yield Card(number=number, problem=str(error))
 
 
-def _card(dataset: Dataset, number: int, allowance: Allowance) -> Card:
+def _card(dataset: Dataset, number: int, allowance: Allowance, viewers: Sequence[TargetViewer]) -> Card:
     known = _Row(dataset=dataset, number=number)
     fields = {
         name: kind for name, kind in in_order(dataset.manifest.kinds.items()).items() if known[f"{name}.size"] >= 0
@@ -106,6 +113,15 @@ def _card(dataset: Dataset, number: int, allowance: Allowance) -> Card:
             )
             for name, kind in fields.items()
             if kind != "label"
+        ),
+        targets=tuple(
+            Shown(
+                name=viewer.name,
+                kind="target",
+                line=viewer.line,
+                panel=panel_or_note(partial(viewer.panel, number, allowance)),
+            )
+            for viewer in viewers
         ),
         facts=tuple(
             (f"{name}.{fact}" if fact else name, wording.fact(value))
@@ -141,7 +157,8 @@ class _Row:
 def _panel(known: _Row, name: str, kind: str, facts: Facts, allowance: Allowance) -> Panel:
     if known[f"{name}.size"] > MAX_SHOWN_BYTES:
         return note(f"Too large to be shown: {wording.size(known[f'{name}.size'])}.")
-    try:
+
+    def made() -> Panel:
         sample = known.read(name)
         held = Held(
             key=sample.key,
@@ -151,11 +168,8 @@ def _panel(known: _Row, name: str, kind: str, facts: Facts, allowance: Allowance
             facts=facts,
         )
         return PANELS[kind](held, allowance)
-    except MaskloomError as error:
-        return note(f"Damaged: {error}")
-    except Exception as error:
-        # An adopted dataset may hold what no decoder foresees: the card says so, and the page goes on.
-        return note(f"Cannot be shown: {type(error).__name__}: {wording.clipped(str(error), _MAX_NAME)}")
+
+    return panel_or_note(made)
 
 
 def _line(kind: str, facts: Facts, num_bytes: int) -> str:

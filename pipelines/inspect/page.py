@@ -6,7 +6,9 @@ import base64
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -19,20 +21,22 @@ from pipelines.inspect.charts import Count, counts_by_name, histogram, in_words
 from pipelines.inspect.colours import MAGMA, VIRIDIS
 from pipelines.inspect.examined import Examined, class_name, examine, examined_ids
 from pipelines.inspect.rejects import reject_examples
-from shards.dataset import Dataset
+from pipelines.inspect.targets.listing import Listed, list_targets
+from pipelines.inspect.targets.viewer import MAX_TARGETS, TargetViewer, Tokenizers, target_viewers
+from shards.dataset import Dataset, Ids
 from shards.schema import in_order
 from shards.storage import storage_errors
-from shards.target_table import read_sealed
 
 MAX_PAGE_BYTES = 15_000_000
 """Largest page. Samples that do not fit are left out, and the page says so."""
 MAX_SAMPLES = 400
 
 _FOR_MEDIA = 12_500_000
-_MOST_BARS, _MOST_FIELDS, _MOST_HISTOGRAMS, _MOST_SETTINGS, _MAX_NAME = 40, 64, 80, 20_000, 300
+_MOST_BARS, _MOST_FIELDS, _MOST_HISTOGRAMS, _MOST_LISTED, _MOST_SETTINGS, _MAX_NAME = 40, 64, 80, 64, 20_000, 300
+_NO_TOKENIZERS: Tokenizers = MappingProxyType({})
 
 
-def write_page(dataset: Dataset, path: Path, *, samples: int = 48) -> Path:
+def write_page(dataset: Dataset, path: Path, *, samples: int = 48, tokenizers: Tokenizers = _NO_TOKENIZERS) -> Path:
     """Write the page about a dataset, or about the split that was opened, to `path`, and return it.
 
     Nothing that grows with the dataset is read: the manifest, index rows of up to 10,000 samples, and the samples that are
@@ -42,24 +46,26 @@ def write_page(dataset: Dataset, path: Path, *, samples: int = 48) -> Path:
         dataset: The dataset.
         path: The file to write.
         samples: How many samples are shown, evenly spread over the dataset; at most 400.
+        tokenizers: What stored ids may be turned back with. Nothing is loaded from where a target says that it came from.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    page = render_page(dataset, samples=min(samples, MAX_SAMPLES))
+    page = render_page(dataset, samples=min(samples, MAX_SAMPLES), tokenizers=tokenizers)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(page.encode("utf-8", "replace"))
     return path
 
 
-def render_page(dataset: Dataset, *, samples: int) -> str:
+def render_page(dataset: Dataset, *, samples: int, tokenizers: Tokenizers = _NO_TOKENIZERS) -> str:
     """Return the page about a dataset as HTML of at most 15 million bytes."""
     templates = _templates()
     style, script = (
         templates.get_template(name).render(viridis=VIRIDIS, magma=MAGMA) for name in ("page.css", "page.js")
     )
-    head = _head(dataset)
+    targets = list_targets(dataset)
+    head = _head(dataset, targets)
     examined = examine(dataset) if dataset.num_samples else None
     parts = head | {
         "style": Markup(style),
@@ -71,7 +77,9 @@ def render_page(dataset: Dataset, *, samples: int) -> str:
     }
     page = templates.get_template("page.html")
     frame = len(page.render(parts, cards=(), num_left_out=0).encode("utf-8", "replace"))
-    cards, num_left_out = _cards(dataset, samples, templates, room=MAX_PAGE_BYTES - frame - 1000)
+    ids = examined_ids(dataset, samples)
+    viewers = target_viewers(dataset, targets, ids, tokenizers)
+    cards, num_left_out = _cards(dataset, ids, viewers, templates, room=MAX_PAGE_BYTES - frame - 1000)
     return page.render(parts, cards=cards, num_left_out=num_left_out)
 
 
@@ -97,13 +105,12 @@ def _policy(*, style: str, script: str) -> str:
     )
 
 
-def _cards(dataset: Dataset, samples: int, templates: Environment, *, room: int) -> tuple[list[Markup], int]:
+def _cards(
+    dataset: Dataset, ids: Ids, viewers: Sequence[TargetViewer], templates: Environment, *, room: int
+) -> tuple[list[Markup], int]:
     """Return cards as HTML, as many as fit into `room` bytes, and how many did not."""
-    if not dataset.num_samples:
-        return [], 0
-    ids = examined_ids(dataset, samples)
     template, cards = templates.get_template("card.html"), []
-    for card in make_cards(dataset, ids, Allowance(_FOR_MEDIA, shares=len(ids))):
+    for card in make_cards(dataset, ids, Allowance(_FOR_MEDIA, shares=len(ids)), viewers):
         html = template.render(card=card)
         room -= len(html.encode("utf-8", "replace"))
         if room < 0:
@@ -112,7 +119,7 @@ def _cards(dataset: Dataset, samples: int, templates: Environment, *, room: int)
     return cards, len(ids) - len(cards)
 
 
-def _head(dataset: Dataset) -> dict[str, Any]:
+def _head(dataset: Dataset, targets: Sequence[Listed]) -> dict[str, Any]:
     manifest = dataset.manifest
     fields = in_order(manifest.kinds.items())
     return {
@@ -127,7 +134,9 @@ def _head(dataset: Dataset) -> dict[str, Any]:
         "splits": counts_by_name({name: split.samples for name, split in manifest.splits.items()}, most=_MOST_BARS),
         "licences": counts_by_name(manifest.licences, most=_MOST_BARS),
         "ignored": counts_by_name(manifest.ignored, most=_MOST_BARS),
-        "targets": [read_sealed(dataset.root, target) for target in dataset.target_ids()],
+        "targets": targets[:_MOST_LISTED],
+        "num_more_targets": max(0, len(targets) - _MOST_LISTED),
+        "num_targets_without_panel": max(0, sum(target.sealed is not None for target in targets) - MAX_TARGETS),
         "settings": wording.clipped(json.dumps(manifest.settings, indent=2, ensure_ascii=False), _MOST_SETTINGS),
         "software": ", ".join(f"{name} {version}" for name, version in manifest.software.items()),
         "dataset_id": dataset.dataset_id,

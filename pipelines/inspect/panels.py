@@ -29,6 +29,7 @@ from pipelines.transforms.image import decode_image
 from pipelines.transforms.points import decode_points
 from pipelines.transforms.raster import decode_raster
 from pipelines.transforms.sound import decode_logmel, decode_sound
+from shards.errors import MaskloomError
 
 MAX_FRAMES = 12
 """Frames of a clip that are shown, evenly spread over it."""
@@ -39,6 +40,8 @@ MAX_PLAYED_BYTES = 1_000_000
 MAX_CHARACTERS = 4000
 """Characters of captions or metadata that are shown."""
 
+_MOST_WORDS = 300
+"""Characters of an error that nobody foresaw."""
 _IMAGE_LONGEST, _FRAME_LONGEST = 336, 224
 _FOR_PICTURES = 64_000
 """Bytes of a sample's allowance that sounds and clips to be played must leave for what can be seen."""
@@ -80,6 +83,17 @@ def note(words: str) -> Panel:
     return Panel(shape="note", content={"words": words})
 
 
+def panel_or_note(make: Callable[[], Panel]) -> Panel:
+    """Return what `make` makes, or words about why it cannot."""
+    try:
+        return make()
+    except MaskloomError as error:
+        return note(f"Damaged: {error}")
+    except Exception as error:
+        # An adopted dataset may hold what no decoder foresees: the card says so, and the page goes on.
+        return note(f"Cannot be shown: {type(error).__name__}: {wording.clipped(str(error), _MOST_WORDS)}")
+
+
 def _image(held: Held, allowance: Allowance) -> Panel:
     pixels = smaller(decode_image(held.data), longest=_IMAGE_LONGEST)
     return _picture_panel(embed(pixels, f"{held.name} of {held.key}", allowance))
@@ -90,13 +104,13 @@ def _picture_panel(picture: Picture, **more: Any) -> Panel:  # noqa: ANN401 - wh
 
 
 def _frames(held: Held, allowance: Allowance) -> Panel:
-    places = _spread(len(held.frames), MAX_FRAMES)
+    places = spread(len(held.frames), MAX_FRAMES)
     pictures = [decode_image(held.frames[place]) for place in places]
     return _clip_panel(held, dict(zip(places, pictures, strict=True)), allowance, video=None)
 
 
 def _clip(held: Held, allowance: Allowance) -> Panel:
-    places = _spread(min(max(1, held.facts["count"]), MAX_DECODED), MAX_FRAMES)
+    places = spread(min(max(1, held.facts["count"]), MAX_DECODED), MAX_FRAMES)
     pictures = read_clip(held.data, places)
     is_short = len(held.data) <= MAX_PLAYED_BYTES
     video = allowance.data_uri("video/mp4", held.data, leaving=_FOR_PICTURES) if is_short else None
@@ -232,7 +246,7 @@ def _metadata(held: Held, allowance: Allowance) -> Panel:
     return Panel(shape="metadata", content={"record": shown, "hidden": hidden, "name": held.name})
 
 
-def _spread(count: int, most: int) -> list[int]:
+def spread(count: int, most: int) -> list[int]:
     """Return up to `most` of the numbers 0 .. count - 1, evenly spread."""
     return [round(place) for place in np.linspace(0, count - 1, min(count, most)).tolist()]
 
