@@ -74,21 +74,26 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data") / "plain", labelled=False)
 
 
-@pytest.fixture
-def asked(labelled: Path, tmp_path: Path) -> Request:
+def tiny_run(data: Path, out: Path) -> Request:
     """A run of two epochs, 12 steps, of a tiny masked autoencoder."""
     return Request(
         recipe="mae",
         size="tiny",
         settings=TINY,
         seed=3,
-        data=(str(labelled),),
+        data=(str(data),),
         weights=(),
-        out=tmp_path / "run",
+        out=out,
         epochs=2.0,
         steps=None,
         precision="auto",
     )
+
+
+@pytest.fixture
+def asked(labelled: Path, tmp_path: Path) -> Request:
+    """`tiny_run` in a folder of its own."""
+    return tiny_run(labelled, tmp_path / "run")
 
 
 MANNER = Manner(
@@ -104,15 +109,16 @@ MANNER = Manner(
 )
 
 
+def train(asked: Request, *, fresh: bool = False, **changes: object) -> Ending:
+    """Train with `MANNER`, changed by keywords; what it prints is dropped."""
+    manner = replace(MANNER, **changes)  # type: ignore[arg-type]
+    return train_run(asked, manner, fresh=fresh, console=Console(file=io.StringIO()))
+
+
 @pytest.fixture
 def run_training() -> Callable[..., Ending]:
-    """Train with `MANNER`, changed by keywords; what it prints is dropped."""
-
-    def run(asked: Request, *, fresh: bool = False, **changes: object) -> Ending:
-        manner = replace(MANNER, **changes)  # type: ignore[arg-type]
-        return train_run(asked, manner, fresh=fresh, console=Console(file=io.StringIO()))
-
-    return run
+    """`train`, for a test to call."""
+    return train
 
 
 @pytest.fixture

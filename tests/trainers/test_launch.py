@@ -21,6 +21,7 @@ from shards.errors import MaskloomError, SettingsError, StorageError
 from shards.target_spec import Coding
 from shards.target_table import TargetSpec
 from shards.target_writer import seal_target, write_target_shard
+from tests.trainers.conftest import tiny_run, train
 from trainers.checkpoint import CheckpointError, latest, listing
 from trainers.launch import Request
 from trainers.loop import Ending
@@ -62,6 +63,14 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": str(Path.cwd())}
 
 
+@pytest.fixture(scope="module")
+def whole(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Request:
+    """A run that nothing interrupted; do not write into its folder."""
+    asked = tiny_run(labelled, tmp_path_factory.mktemp("whole") / "run")
+    train(asked)
+    return asked
+
+
 def test_a_run_learns_and_leaves_what_it_promises(asked: Request, run_training: Train) -> None:
     ending = run_training(asked)
     assert ending == Ending(step=STEPS, signal=None)
@@ -85,10 +94,8 @@ def test_a_run_learns_and_leaves_what_it_promises(asked: Request, run_training: 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_goes_on_bit_for_bit(
-    asked: Request, run_training: Train, stop_at: Callable[[int, int], None], number: int
+    asked: Request, whole: Request, run_training: Train, stop_at: Callable[[int, int], None], number: int
 ) -> None:
-    whole = replace(asked, out=asked.out.with_name("whole"))
-    run_training(whole)
     stop_at(6, number)
     assert run_training(asked) == Ending(step=6, signal=number)
     assert len(losses(asked)) == 6
@@ -96,9 +103,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert_same_run(whole, asked)
 
 
-def test_a_killed_run_goes_on_bit_for_bit(asked: Request, run_training: Train) -> None:
-    whole = replace(asked, out=asked.out.with_name("whole"))
-    run_training(whole)
+def test_a_killed_run_goes_on_bit_for_bit(asked: Request, whole: Request, run_training: Train) -> None:
     process = subprocess.Popen([sys.executable, *command(asked, "--workers", "0")], env=environment())
     path = RunFolder(asked.out).metrics
     while len(read_metrics(path)) < 7:
@@ -115,9 +120,7 @@ def test_a_killed_run_goes_on_bit_for_bit(asked: Request, run_training: Train) -
     assert_same_run(whole, asked)
 
 
-def test_two_processes_reach_the_losses_of_one(asked: Request, run_training: Train) -> None:
-    alone = replace(asked, out=asked.out.with_name("alone"))
-    run_training(alone)
+def test_two_processes_reach_the_losses_of_one(asked: Request, whole: Request) -> None:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     finished = subprocess.run(
         [sys.executable, *torchrun, *command(asked, "--workers", "0")],
@@ -128,13 +131,11 @@ def test_two_processes_reach_the_losses_of_one(asked: Request, run_training: Tra
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-    assert losses(asked) == pytest.approx(losses(alone), abs=1e-6)
+    assert losses(asked) == pytest.approx(losses(whole), abs=1e-6)
     assert finished.stdout.count("step 12/12") == 1  # rank 0 speaks for all
 
 
-def test_accumulation_changes_nothing_but_rounding(asked: Request, run_training: Train) -> None:
-    whole = replace(asked, out=asked.out.with_name("whole"))
-    run_training(whole)
+def test_accumulation_changes_nothing_but_rounding(asked: Request, whole: Request, run_training: Train) -> None:
     run_training(asked, accumulate=4)
     assert losses(asked) == pytest.approx(losses(whole), abs=1e-6)
     assert [record["grad_norm"] for record in records(asked)] == pytest.approx(

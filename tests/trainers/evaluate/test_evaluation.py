@@ -1,7 +1,7 @@
 """`maskloom eval` on real runs."""
 
 import json
-from collections.abc import Callable
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,20 +11,25 @@ from PIL import Image
 
 from shards.dataset import Dataset
 from shards.errors import StorageError
+from tests.trainers.conftest import tiny_run, train
 from trainers.checkpoint import CheckpointError
 from trainers.evaluate.evaluation import PIXELS, TRAINED, UNTRAINED, Subject, evaluate, load_subject
-from trainers.launch import Request
-from trainers.loop import Ending
 from trainers.run import RunFolder
 
-Train = Callable[..., Ending]
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(scope="module")
+def trained_once(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    asked = tiny_run(labelled, tmp_path_factory.mktemp("trained") / "run")
+    train(replace(asked, epochs=None, steps=3))
+    return asked.out
+
+
 @pytest.fixture
-def trained(asked: Request, run_training: Train) -> RunFolder:
-    run_training(replace(asked, epochs=None, steps=3))
-    return RunFolder(asked.out)
+def trained(trained_once: Path, tmp_path: Path) -> RunFolder:
+    """A run of three steps, to which a test may add."""
+    return RunFolder(Path(shutil.copytree(trained_once, tmp_path / "run")))
 
 
 def subject_of(run: RunFolder) -> Subject:

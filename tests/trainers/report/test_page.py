@@ -1,7 +1,7 @@
 """The page about a run."""
 
 import re
-from collections.abc import Callable
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 
 from shards.dataset import Dataset
+from tests.trainers.conftest import tiny_run, train
 from trainers.evaluate.evaluation import evaluate, load_subject
-from trainers.launch import Request
-from trainers.loop import Ending
 from trainers.report.page import build_report
 from trainers.run import RunFolder
 
@@ -51,10 +50,17 @@ def outline(path: Path) -> Outline:
     return found
 
 
+@pytest.fixture(scope="module")
+def run_once(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    asked = tiny_run(labelled, tmp_path_factory.mktemp("reported") / "run")
+    train(asked)
+    return asked.out
+
+
 @pytest.fixture
-def run(asked: Request, run_training: Callable[..., Ending]) -> RunFolder:
-    run_training(asked)
-    return RunFolder(asked.out)
+def run(run_once: Path, tmp_path: Path) -> RunFolder:
+    """A whole run of 12 steps, which a test may change."""
+    return RunFolder(Path(shutil.copytree(run_once, tmp_path / "run")))
 
 
 def test_page_needs_nothing_from_outside(run: RunFolder) -> None:
