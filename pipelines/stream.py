@@ -5,7 +5,7 @@ pure functions of the seed, the position and the key of the sample. So nothing a
 workers or on what was read before, and the state of a stream is where it stands: a few whole numbers.
 """
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +26,7 @@ from pipelines.views import FreshViews, ViewPolicy, ViewSource
 from pipelines.visits import BatchPlan, LengthsOf, Mixture, PackBatches, Position, SampleBatches, Visits
 from shards.dataset import Dataset
 from shards.errors import SettingsError
+from shards.target_table import TargetTable
 
 __all__ = ["Component", "Stream", "StreamMismatchError", "StreamState", "sequential", "steps_per_epoch"]
 
@@ -200,18 +201,19 @@ def sequential(
     modalities: Sequence[Modality],
     views: Views,
     batch: int,
+    stored: Mapping[str, TargetTable] | None = None,
     loading: Loading = HERE,
 ) -> Iterator[Batch]:
     """Yield every sample once, in the order of ids, in batches of `batch`; the last one may be smaller.
 
-    For evaluation: the views of epoch 0 under seed 0, no masks, no stored targets.
+    For evaluation: the views of epoch 0 under seed 0, no masks. With `stored` targets, `views` have to be theirs.
 
     Raises:
         MissingFieldError: The dataset does not hold the field of a modality.
         CorruptShardError: Stored bytes are damaged, or are not a picture; names dataset and key.
     """
     reader = BatchReader(
-        components=(Component(dataset=dataset),),
+        components=(Component(dataset=dataset, stored=stored or {}),),
         modalities=tuple(modalities),
         looks=(_source(views),),
         masking={},

@@ -203,7 +203,7 @@ def evaluate(
     precision: PrecisionOption = "auto",
     workers: WorkersOption = None,
 ) -> None:
-    """Measure what a trained encoder knows, and draw what it imagines.
+    """Measure what a trained encoder knows, and draw what it imagines; of a tokenizer, what its ids keep.
 
     Labels are read off frozen features in two ways, by 20 nearest neighbours and by a linear probe, from the trained
     encoder, from the same encoder with random weights, and from raw pixels: the first has to beat the other two to have
@@ -238,7 +238,7 @@ def evaluate(
 
 
 def _show(result: dict[str, Any]) -> None:
-    from trainers.report.page import score_rows
+    from trainers.report.page import score_rows, token_rows
 
     classification, reconstruction = result["classification"], result["reconstruction"]
     if "skipped" in classification:
@@ -252,6 +252,8 @@ def _show(result: dict[str, Any]) -> None:
         table.add_row("most frequent label", *[f"{classification['majority']['accuracy']:.1%}"] * 2)
         console.print(table)
         _say(f"{classification['train_samples']} samples to learn from, {classification['test_samples']} to test on.")
+    for name, value in token_rows(result["tokens"]):
+        _say(f"{name}: {value}")
     if "skipped" in reconstruction:
         _say(f"No reconstructions: {reconstruction['skipped']}.")
 
@@ -320,13 +322,17 @@ def export(
 
 @app.command()
 def recipes() -> None:
-    """List the recipes that come with maskloom.
+    """List the recipes that come with maskloom, with the stored targets that they read.
+
+    Training without them says how to store them.
 
     Example: maskloom recipes
     """
     from trainers.registry import find_recipe, recipe_names, recipe_summary
 
     table = Table("Name", "Paper", "What it does")
+    table.add_column("Reads stored", overflow="fold")
     for name in recipe_names():
-        table.add_row(name, find_recipe(name)("base").paper, recipe_summary(name))
+        recipe = find_recipe(name)("base")
+        table.add_row(name, recipe.paper, recipe_summary(name), "\n".join(recipe.stored_targets()))
     console.print(table)

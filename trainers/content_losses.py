@@ -36,14 +36,14 @@ def class_cross_entropy(
 
 
 def group_chamfer_l1(
-    predicted: Float[Tensor, "batch groups values"], wanted: Float[Tensor, "batch groups values"]
+    predicted: Float[Tensor, "batch groups values"], wanted: Float[Tensor, "batch groups others"]
 ) -> Float[Tensor, ""]:
     """Return half the sum of the mean distances to the nearest point, both ways, of groups of points.
 
     The values of a group run by point, then by axis. Source: Point-BERT, official code, `ChamferDistanceL1`.
     """
     first, second = (
-        rearrange(values.float(), "batch group (point axis) -> (batch group) point axis", axis=3)
+        rearrange(values.float(), "batch group (point xyz) -> (batch group) point xyz", xyz=3)
         for values in (predicted, wanted)
     )
     there, back = chamfer_distances(first, second)

@@ -35,6 +35,7 @@ from trainers.interruption import StopRequest
 from trainers.loop import Ending, Ledger, Loop, Pace
 from trainers.metrics import JsonLines, LiveProgress, Metrics, PlainLines, Sink, TensorBoard
 from trainers.mixture import open_mixture, record_datasets
+from trainers.models.vq_autoencoder import VqAutoencoder
 from trainers.parallel import World, await_all, join_world, make_repeatable
 from trainers.recipe import Recipe
 from trainers.registry import resolve_typed_recipe
@@ -44,6 +45,7 @@ from trainers.run_card import RunCard, software_versions
 from trainers.sizes import SLOW_ON_CPU
 from trainers.step import Learner
 from trainers.stored import record_stored
+from trainers.tokenizer_export import write_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -113,14 +115,23 @@ def train_run(request: Request, manner: Manner, *, fresh: bool, console: Console
     with join_world(manner.device) as world:
         prepared = _prepare(request, world, fresh=fresh)
         if prepared.first >= prepared.course.total_steps:
+            _write_tokenizer(prepared, world)
             return Ending(step=prepared.first, signal=None)
         _warn_if_slow(request, world)
         make_repeatable(world.device)
         with StopRequest() as stop:
             ending = _train(prepared, manner, world, stop, console)
+        if ending.signal is None:
+            _write_tokenizer(prepared, world)
         if world.is_first:
             build_report(prepared.run)
         return ending
+
+
+def _write_tokenizer(prepared: Prepared, world: World) -> None:
+    """Write the file of a complete run whose recipe trains a tokenizer."""
+    if world.is_first and isinstance(prepared.recipe.model, VqAutoencoder):
+        write_tokenizer(prepared.run, prepared.recipe)
 
 
 def _prepare(request: Request, world: World, *, fresh: bool) -> Prepared:

@@ -11,6 +11,7 @@ A run lies in one folder:
         checkpoints/      see `trainers.checkpoint`
         eval/             results of `maskloom eval` as JSON and pictures
         report.html       all of it on one page
+        tokenizer.safetensors   of a run that trained one; see `pipelines.tokenizers.vq.file`
         tmp/              files that are being written
 
 `run.json` is the first and the last: it is written when the rest of the folder stands, and removed after it.
@@ -26,6 +27,7 @@ from typing import Any
 import xxhash
 
 from pipelines.json_lines import append_line, complete_lines
+from pipelines.tokenizers.vq.file import FILE_NAME as TOKENIZER
 from shards.errors import MaskloomError, SettingsError
 from shards.storage import TEMPORARY, replace_file, storage_errors
 from trainers.recipe import Training
@@ -192,7 +194,7 @@ class RunFolder:
                     shutil.rmtree(self.root / name)
             for path in self.damage_files():
                 path.unlink()
-            for name in (METRICS, STARTS, REPORT, SCHEDULE, RUN_CARD):
+            for name in (METRICS, STARTS, REPORT, TOKENIZER, SCHEDULE, RUN_CARD):
                 (self.root / name).unlink(missing_ok=True)
 
     def require_same(self, card: RunCard, course: Course | None) -> None:

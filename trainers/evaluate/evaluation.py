@@ -22,7 +22,10 @@ from trainers.checkpoint import CheckpointError, latest, restore_network
 from trainers.evaluate.features import Features, encoder_extractor, extract, pixel_extractor
 from trainers.evaluate.labels import class_numbers, renumber, require_known_numbers
 from trainers.evaluate.probes import majority, probe, reason_to_skip, split
-from trainers.evaluate.reconstruction import contact_sheet, reconstruct
+from trainers.evaluate.reconstruction import Reconstruction, contact_sheet, reason_not_to_draw, reconstruct
+from trainers.evaluate.token_pictures import draw_tokens
+from trainers.evaluate.tokens import measure_tokens, show, token_batches
+from trainers.models.vq_autoencoder import VqAutoencoderNetwork
 from trainers.nn.network import Network
 from trainers.recipe import Recipe
 from trainers.run import RunFolder
@@ -103,6 +106,7 @@ def evaluate(
         "limit": limit,
         "classification": classify(subject, data, test, limit=limit, workers=workers),
         "reconstruction": draw(run, subject, test or data, run.evaluations / f"{name}.png"),
+        "tokens": count_tokens(run, subject, test or data, limit=limit, workers=workers),
     }
     replace_file(run.root, run.evaluations / f"{name}.json", (json.dumps(result, indent=2) + "\n").encode())
     return result
@@ -121,6 +125,8 @@ def classify(
     subject: Subject, data: Dataset, test: Dataset | None, *, limit: int | None, workers: int
 ) -> dict[str, Any]:
     """Accuracies of both probes for three feature sets, or the reason why there are none."""
+    if isinstance(subject.network, VqAutoencoderNetwork):
+        return {"skipped": "a tokenizer is measured by its ids, not by its features"}
     for dataset in filter(None, (data, test)):
         if "label" not in dataset.manifest.fields:
             return {"skipped": f"{dataset.root} has no labels, so there is nothing to classify"}
@@ -165,16 +171,45 @@ def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers:
 
 def draw(run: RunFolder, subject: Subject, dataset: Dataset, path: Path) -> dict[str, str]:
     """Draw reconstructions of the first samples, masked as in training; or the reason why there are none."""
-    batch = next(islice(subject.batches(dataset, workers=0), 1), None)
-    if batch is None:
-        return {"skipped": f"{dataset.root} has no sample"}
-    shown = reconstruct(subject.network, subject.recipe, _masked(subject, batch).to(subject.device))
+    shown = _reconstruction(run, subject, dataset)
     if isinstance(shown, str):
         return {"skipped": shown}
     drawn = io.BytesIO()
     contact_sheet(shown.tiles).save(drawn, "PNG", optimize=True)
     replace_file(run.root, path, drawn.getvalue())
     return {"picture": path.name, "note": shown.note}
+
+
+def _reconstruction(run: RunFolder, subject: Subject, dataset: Dataset) -> Reconstruction | str:
+    """What is drawn of a network, by its kind; or the reason why nothing is."""
+    network, recipe = subject.network, subject.recipe
+    is_tokenizer = isinstance(network, VqAutoencoderNetwork)
+    batches = (
+        token_batches(recipe, dataset, run.card().stored, workers=0)
+        if is_tokenizer
+        else subject.batches(dataset, workers=0)
+    )
+    batch = next(islice(batches, 1), None)
+    if batch is None:
+        return f"{dataset.root} has no sample"
+    if isinstance(network, VqAutoencoderNetwork):
+        tokenizer = network.tokenizer.eval()
+        return draw_tokens(tokenizer, show(tokenizer, recipe, batch.rows(slice(PICTURES)).to(subject.device)))
+    # Some recipes plan masks from what a teacher stored, which is not read here.
+    return reason_not_to_draw(recipe) or reconstruct(network, recipe, _masked(subject, batch).to(subject.device))
+
+
+def count_tokens(
+    run: RunFolder, subject: Subject, dataset: Dataset, *, limit: int | None, workers: int
+) -> dict[str, Any] | None:
+    """What a tokenizer makes of a dataset; None where the network is none."""
+    if not isinstance(subject.network, VqAutoencoderNetwork):
+        return None
+    card = run.card()
+    batches = token_batches(subject.recipe, dataset, card.stored, workers=workers)
+    measured = measure_tokens(subject.network.tokenizer, subject.recipe, batches, device=subject.device, limit=limit)
+    trained_on = [record.dataset_id for record in card.datasets]
+    return measured | {"held_out": dataset.dataset_id not in trained_on}
 
 
 def _masked(subject: Subject, batch: Batch) -> Batch:

@@ -170,10 +170,26 @@ def _evaluation(path: Path) -> dict[str, Any]:
         "name": path.stem,
         "step": result["step"],
         "rows": score_rows(classification),
+        "tokens": token_rows(result.get("tokens")),
         "notes": notes,
         "picture": _picture(path.parent / reconstruction["picture"]) if "picture" in reconstruction else None,
         "picture_note": reconstruction.get("note", ""),
     }
+
+
+def token_rows(tokens: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What was measured of a tokenizer, as names and values; nothing for networks that are none."""
+    if tokens is None:
+        return []
+    codebook, given = tokens["codebook"], tokens["reconstruction"]
+    where = "held-out samples" if tokens["held_out"] else "samples that it was trained on"
+    return [
+        ("Measured on", f"{tokens['samples']:,} {where}, {tokens['tokens']:,} tokens"),
+        ("Codes seen", f"{codebook['seen']:.1%} of {codebook['codes']:,}"),
+        ("Codes that take a tenth of an even share", f"{codebook['used']:.1%}"),
+        ("Perplexity", f"{codebook['perplexity']:,.1f} evenly used codes would be as hard to guess"),
+        (f"Reconstruction: {given['name']}", f"{given['mean']:.4g} ({given['unit']})"),
+    ]
 
 
 def score_rows(classification: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -42,9 +42,7 @@ def contents(modality: Tokenised, inputs: Shaped[Tensor, "batch ..."]) -> Shaped
         case Raster():
             return patchify(torch.where(inputs > 0, inputs, torch.nan).log(), modality.patch)
         case Points():
-            return rearrange(
-                group_points(inputs, modality).points, "batch group point axis -> batch group (point axis)"
-            )
+            return rearrange(group_points(inputs, modality).points, "batch group point xyz -> batch group (point xyz)")
         case Features():
             return inputs
 
@@ -65,7 +63,7 @@ def from_contents(modality: Tokenised, values: Float[Tensor, "batch tokens value
         case Raster():
             return unpatchify(values, modality.patch, grid=modality.grid).exp()
         case Points():
-            return rearrange(values, "batch group (point axis) -> batch group point axis", axis=3)
+            return rearrange(values, "batch group (point xyz) -> batch group point xyz", xyz=3)
         case Features():
             return values
 

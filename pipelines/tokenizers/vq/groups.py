@@ -30,7 +30,7 @@ def group_points(clouds: Float[Tensor, "batch count columns"], modality: Points)
     centres = _rows(places, farthest_points(places, modality.groups))
     nearest = nearest_points(places, centres, modality.neighbours)
     flat = _rows(places, nearest.flatten(1))
-    around = rearrange(flat, "batch (group point) axis -> batch group point axis", point=modality.neighbours)
+    around = rearrange(flat, "batch (group point) xyz -> batch group point xyz", point=modality.neighbours)
     return PointGroups(centres=centres, points=around - centres[:, :, None])
 
 

@@ -32,6 +32,9 @@ class Stem(nn.Module):
         embedded: Tensor = self.embed(contents(self.modality, inputs))
         return embedded + self.positions
 
+    def learn(self, inputs: Shaped[Tensor, "batch ..."]) -> None:
+        """Take from a batch what no gradient teaches: nothing, unless a kind of stem says otherwise."""
+
 
 class FeatureStem(Stem):
     """Embeds vectors of any length: they are brought to mean 0 and variance 1 first."""
@@ -54,16 +57,17 @@ class MeasureStem(Stem):
     def forward(self, inputs: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch tokens width"]:
         """Return one vector for each token."""
         logarithms = contents(self.modality, inputs)
-        if self.training and not self.is_centred:
-            self._centre(logarithms)
         known = logarithms.isfinite()
         shown = torch.where(known, logarithms - self.offset, 0.0)
         embedded: Tensor = self.embed(torch.cat([shown, known.to(shown)], dim=-1))
         return embedded + self.positions
 
     @torch.no_grad()
-    def _centre(self, logarithms: Float[Tensor, "batch tokens values"]) -> None:
-        """Set the offset to the mean of what was measured, over all processes of a run."""
+    def learn(self, inputs: Shaped[Tensor, "batch ..."]) -> None:
+        """Set the offset to the mean of what was measured in the first batch, over all processes of a run."""
+        if self.is_centred:
+            return
+        logarithms = contents(self.modality, inputs)
         known = logarithms.isfinite()
         sums = torch.stack([torch.where(known, logarithms, 0.0).sum(), known.sum().to(logarithms)])
         if dist.is_available() and dist.is_initialized():
@@ -89,17 +93,15 @@ class ClassStem(Stem):
         return embedded + self.positions
 
 
-class PointStem(nn.Module):
+class PointStem(Stem):
     """Embeds groups of points, whatever their order, and their centres (Yu et al., arXiv:2111.14819, section 3.1).
 
     Two perceptrons act on each point; after each, the largest value over the group is taken.
     """
 
-    offset: Tensor
-
     def __init__(self, modality: Points, *, width: int) -> None:
-        super().__init__()
-        self.modality = modality
+        nn.Module.__init__(self)
+        self.points = modality
         self.first = nn.Sequential(nn.Linear(3, width), nn.LayerNorm(width), nn.GELU(), nn.Linear(width, width))
         self.second = nn.Sequential(
             nn.Linear(2 * width, 2 * width), nn.LayerNorm(2 * width), nn.GELU(), nn.Linear(2 * width, width)
@@ -109,7 +111,7 @@ class PointStem(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch count columns"]) -> Float[Tensor, "batch groups width"]:
         """Return one vector for each group."""
-        groups = group_points(inputs, self.modality)
+        groups = group_points(inputs, self.points)
         points = self.first(groups.points)
         whole = points.amax(dim=2, keepdim=True).expand_as(points)
         embedded: Tensor = self.second(torch.cat([whole, points], dim=-1)).amax(dim=2)

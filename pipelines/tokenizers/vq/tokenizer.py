@@ -75,7 +75,9 @@ class VqTokenizer(nn.Module):
         return encoded
 
     def forward(self, inputs: Shaped[Tensor, "batch ..."]) -> Reconstruction:
-        """Encode, quantise and decode; in training mode the codebook learns."""
+        """Encode, quantise and decode; in training mode the codebook learns, too."""
+        if self.training:
+            self.stem.learn(inputs)
         quantised = self.quantiser(self.embed(inputs))
         return Reconstruction(
             values=self.predict(quantised.vectors), ids=quantised.ids, commitment=quantised.commitment
@@ -142,7 +144,7 @@ def row_shape(modality: Tokenised) -> tuple[int, ...]:
             return modality.channels, modality.size, modality.size
 
 
-def _stem(spec: TokenizerSpec) -> Stem | PointStem:
+def _stem(spec: TokenizerSpec) -> Stem:
     match spec.modality:
         case Points():
             return PointStem(spec.modality, width=spec.width)

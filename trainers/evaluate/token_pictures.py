@@ -1,0 +1,144 @@
+"""Pictures of what a tokenizer does: what it was shown, what it gave back, and the ids in between as colours."""
+
+from collections.abc import Callable, Sequence
+from math import isqrt
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int, Shaped, UInt8
+from PIL import Image as Pillow
+from torch import Tensor
+
+from pipelines.inspect.colours import MAGMA, VIRIDIS, id_colours, shade
+from pipelines.modalities import Features, Image, LogMel, Points, Raster
+from pipelines.tokenizers.vq import VqTokenizer
+from pipelines.tokenizers.vq.groups import group_points
+from trainers.evaluate.clouds import draw_points
+from trainers.evaluate.reconstruction import Reconstruction
+from trainers.evaluate.tokens import Shown
+
+SIDE = 128
+"""Side of the tiles of what is no picture, in pixels."""
+LOUDNESS = (-16.0, 4.0)
+"""What the colours of log-mel features span."""
+NOTE = "Left to right: original, what was given back, the ids of the tokens, each id in a colour of its own."
+FEATURES_NOTE = "Features are shown by their three largest principal components, as red, green and blue. "
+
+Picture = UInt8[np.ndarray, "_ _ 3"]
+Rows = Shaped[Tensor, "batch ..."]
+
+
+def draw_tokens(tokenizer: VqTokenizer, shown: Shown) -> Reconstruction:
+    """Draw some samples; the tiles of a sample stand side by side."""
+    modality = tokenizer.spec.modality
+    if isinstance(modality, Points):
+        return Reconstruction(tiles=_clouds(modality, shown), note=NOTE)
+    if tokenizer.spec.gives == "features" or isinstance(modality, Features):
+        pairs, note = _components(shown.wanted, shown.gave, grid=_plane(tokenizer)), FEATURES_NOTE + NOTE
+    else:
+        pairs, note = [_pair(modality, *rows) for rows in zip(shown.wanted.cpu(), shown.gave.cpu(), strict=True)], NOTE
+    before = list(shown.inputs) if isinstance(modality, Image) and tokenizer.spec.gives == "features" else None
+    rows = []
+    for place, (pair, ids) in enumerate(zip(pairs, shown.ids.cpu(), strict=True)):
+        picture = [_pixels(before[place].cpu())] if before else []
+        rows.append(_squares([*picture, *pair, _id_map(ids, modality, grid=_plane(tokenizer))]))
+    return Reconstruction(tiles=np.stack(rows), note=note)
+
+
+def _plane(tokenizer: VqTokenizer) -> tuple[int, int]:
+    """Return rows and columns of tokens; as square as can be where there are none."""
+    if len(tokenizer.grid) == 2:
+        return tokenizer.grid[0], tokenizer.grid[1]
+    tokens = tokenizer.num_tokens
+    rows = next(rows for rows in range(isqrt(tokens), 0, -1) if tokens % rows == 0)
+    return rows, tokens // rows
+
+
+def _pair(modality: Image | LogMel | Raster, wanted: Tensor, gave: Tensor) -> tuple[Picture, Picture]:
+    """Return one sample before and after, on one scale of colours."""
+    draw: Callable[[Tensor], Picture]
+    match modality:
+        case Image():
+            draw = _pixels
+        case LogMel():
+            draw = _spectrogram
+        case Raster(is_ids=True):
+            draw = _classes
+        case Raster():
+            known = wanted[0][wanted[0] > 0]
+            low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+            draw = _scaled(low, high)
+    return draw(wanted), draw(gave)
+
+
+def _pixels(image: UInt8[Tensor, "3 side side"]) -> Picture:
+    return rearrange(image, "channel row column -> row column channel").numpy()
+
+
+def _spectrogram(features: Float[Tensor, "frames bins"]) -> Picture:
+    """Return time from left to right, high tones on top."""
+    return shade(features.T.flip(0).numpy(), MAGMA, low=LOUDNESS[0], high=LOUDNESS[1])
+
+
+def _classes(ids: Int[Tensor, "channels side side"]) -> Picture:
+    return _coloured(ids[0])
+
+
+def _scaled(low: float, high: float) -> Callable[[Float[Tensor, "channels side side"]], Picture]:
+    def draw(values: Float[Tensor, "channels side side"]) -> Picture:
+        band = values[0].numpy()
+        seen = np.isfinite(band) & (band > 0)
+        return np.where(seen[..., None], shade(np.nan_to_num(band), VIRIDIS, low=low, high=high), 0).astype(np.uint8)
+
+    return draw
+
+
+def _coloured(ids: Int[Tensor, "rows columns"]) -> Picture:
+    return id_colours(ids.flatten().numpy()).reshape(*ids.shape, 3)
+
+
+def _id_map(ids: Int[Tensor, " tokens"], modality: object, *, grid: tuple[int, int]) -> Picture:
+    """Return one square for each token, where it is in the picture."""
+    placed = rearrange(ids, "(row column) -> row column", row=grid[0])
+    return _coloured(placed.T.flip(0) if isinstance(modality, LogMel) else placed)
+
+
+def _components(
+    wanted: Float[Tensor, "batch tokens dim"], gave: Float[Tensor, "batch tokens dim"], *, grid: tuple[int, int]
+) -> list[tuple[Picture, Picture]]:
+    """Return directions of features in the three largest components of what was wanted of all samples."""
+    before, after = (torch.nn.functional.normalize(values.float().cpu(), dim=-1) for values in (wanted, gave))
+    centre = before.flatten(0, 1).mean(dim=0)
+    _, _, directions = torch.pca_lowrank(
+        before.flatten(0, 1) - centre, q=min(3, *before.flatten(0, 1).shape), center=False
+    )
+    shown = [(values - centre) @ directions for values in (before, after)]
+    spread = shown[0].abs().amax(dim=(0, 1)).clamp(min=1e-9)
+    pictures = [((values / spread + 1) * 127.5).clamp(0, 255).to(torch.uint8).numpy() for values in shown]
+    three = [np.pad(values, ((0, 0), (0, 0), (0, 3 - values.shape[-1]))) for values in pictures]
+    placed = [rearrange(values, "batch (row column) rgb -> batch row column rgb", row=grid[0]) for values in three]
+    return list(zip(*placed, strict=True))
+
+
+def _squares(pictures: Sequence[Picture]) -> UInt8[np.ndarray, "tiles side side 3"]:
+    """Return pictures as squares of one side: that of the first if it is a large square, else `SIDE`; nothing is smoothed."""
+    height, width = pictures[0].shape[:2]
+    side = height if height == width and height > SIDE // 4 else SIDE
+    resized = (Pillow.fromarray(picture).resize((side, side), Pillow.Resampling.NEAREST) for picture in pictures)
+    return np.stack([np.asarray(picture) for picture in resized])
+
+
+def _clouds(modality: Points, shown: Shown) -> UInt8[np.ndarray, "samples tiles side side 3"]:
+    """Return clouds before and after, and before in the colours of the ids; groups stand where they were."""
+    centres = group_points(shown.inputs, modality).centres[:, :, None]
+    colours = [np.repeat(id_colours(ids.numpy()), modality.neighbours, axis=0) for ids in shown.ids.cpu()]
+    before, after = (
+        rearrange(centres + points, "batch group point xyz -> batch (group point) xyz").cpu().numpy()
+        for points in (shown.wanted, shown.gave)
+    )
+    rows = [
+        [draw_points(one, side=SIDE), draw_points(other, side=SIDE), draw_points(one, side=SIDE, colours=own)]
+        for one, other, own in zip(before, after, colours, strict=True)
+    ]
+    return np.stack([np.stack(row) for row in rows])
