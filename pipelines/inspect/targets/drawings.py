@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -54,6 +54,7 @@ class Drawn:
     more_ids: int = 0
 
 
+@runtime_checkable
 class Drawing(Protocol):
     """A way to draw what a teacher says."""
 
