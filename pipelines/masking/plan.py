@@ -19,9 +19,10 @@ class MaskPlan:
     """Token indices of one modality, one row per sample.
 
     Where samples have different numbers of visible or target tokens, rows are filled up at the end, and the filled places,
-    whose index is 0, are marked as padding. No token is both visible and target, with two exceptions in text: masked language
-    modelling predicts some of the places it lets the encoder see, and a sentinel that replaces a span stands at the
-    place of the first token of the span, among the visible as among the target tokens.
+    whose index is 0, are marked as padding. No token is both visible and target, with three exceptions: `Everything`,
+    for autoencoders, shows and asks for all; masked language modelling predicts some of the places it lets the encoder see;
+    and a sentinel that replaces a span of text stands at the place of the first token of the span, among the visible as
+    among the target tokens.
 
     Args:
         visible: Places of the tokens that the encoder sees, int64 [batch, visible].

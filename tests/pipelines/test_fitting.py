@@ -14,7 +14,7 @@ import torch
 
 from pipelines.classes import Classes
 from pipelines.damage import SubstituteDamaged
-from pipelines.modalities import Image, LogMel, Modality, Text, Tokens, Waveform
+from pipelines.modalities import Features, Image, LogMel, Modality, Text, Tokens, Waveform
 from pipelines.packing import FactLength, Packing
 from pipelines.stream import Component, Stream
 from pipelines.tokenizers.byte import ByteTokenizer
@@ -82,6 +82,20 @@ def test_a_stored_target_that_is_no_map_of_tokens_is_refused(
     look = 1 if "look 1" in message else 0
     with pytest.raises(SettingsError, match=message):
         open_stream(component, tokens(look=look), **changed)
+
+
+def test_features_are_an_input_as_their_teacher_said_them(dataset: Dataset) -> None:
+    component = Component(dataset=dataset, stored={"clip": Numbered(shape=(4, 3), dtype="float16")})
+    batch = next(open_stream(component, Features(stored="clip", grid=(2, 2), dim=3)))
+    assert batch.inputs["clip"].dtype == torch.float32
+    assert torch.equal(batch.inputs["clip"], batch.stored["clip"].float())
+
+
+def test_features_of_another_shape_and_ids_are_refused_as_features(dataset: Dataset) -> None:
+    for table in (Numbered(shape=(4, 5), dtype="float16"), Numbered(shape=(4, 3), dtype="uint16")):
+        component = Component(dataset=dataset, stored={"clip": table})
+        with pytest.raises(SettingsError, match="are 3 values at 4 places of the grid"):
+            open_stream(component, Features(stored="clip", grid=(2, 2), dim=3))
 
 
 def test_an_id_beyond_the_vocabulary_is_refused(dataset: Dataset) -> None:
