@@ -96,11 +96,12 @@ def _check_stored(recipe: Recipe, target: Target, table: TargetTable, dataset: D
     modality, spec = recipe.modality(target.modality), table.spec
     _check_ids(recipe, target, spec)
     wanted, size = target.stored_shape(modality), ViewSet.from_json(spec.views).size
-    if spec.shape == wanted and size == recipe.picture_size:
+    is_other_size = recipe.picture_size not in (0, size)  # a recipe without pictures replays views of any size
+    if spec.shape == wanted and not is_other_size:
         return
     remedy = (
         _other_grid(recipe, target, spec, dataset)
-        if size != recipe.picture_size or spec.shape[:-1] != wanted[:-1] or not isinstance(target, PredictsVectors)
+        if is_other_size or spec.shape[:-1] != wanted[:-1] or not isinstance(target, PredictsVectors)
         else f"Give --set targets.{target.name}.width={spec.shape[-1]}, or name another one with "
         f"--set targets.{target.name}.table=ID."
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.component import Component
+from pipelines.modalities import Features, Stored
 from pipelines.views import CenterCrop, ViewSet
 from shards.dataset import Dataset
 from shards.errors import MissingFieldError, MissingTargetError, SettingsError
@@ -99,11 +100,12 @@ def store_all(recipe: Recipe, dataset: Dataset) -> None:
         for target in recipe.targets
     }
     for read in stored_reads(recipe):
-        shape, vocabulary = shapes.get(read.reference.name, ((read.modality.num_tokens,), None))
+        shown = (read.modality.num_tokens, *([read.modality.dim] if isinstance(read.modality, Features) else []))
+        shape, vocabulary = shapes.get(read.reference.name, (shown, None))
         store(
             dataset,
             read.reference.teacher,
-            size=recipe.picture_size,
+            size=recipe.picture_size or 224,
             shape=shape,
             settings=read.reference.settings,
             vocabulary=vocabulary,
@@ -114,19 +116,26 @@ def stored_histograms_recipe(*settings: str) -> Recipe:
     return resolve_recipe("maskfeat", settings=["targets.hog.source=stored", *settings])
 
 
-@pytest.mark.parametrize("name", recipe_names())
-def test_every_recipe_fits_a_dataset_of_pictures_and_names(tmp_path: Path, name: str) -> None:
-    dataset = dataset_of(tmp_path, {"image": 100})
-    store_all(resolve_recipe(name), dataset)
-    check(resolve_recipe(name), dataset)
+def fields_of(recipe: Recipe) -> list[str]:
+    return [modality.field for modality in recipe.modalities if not isinstance(modality, Stored)]
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_dataset_without_pictures_is_refused_with_what_it_holds(tmp_path: Path, name: str) -> None:
+def test_every_recipe_fits_a_dataset_of_the_fields_and_stored_targets_that_it_names(tmp_path: Path, name: str) -> None:
+    recipe = resolve_recipe(name)
+    dataset = dataset_of(tmp_path, dict.fromkeys((*fields_of(recipe), "text"), 100))
+    store_all(recipe, dataset)
+    check(recipe, dataset)
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if fields_of(resolve_recipe(name))])
+def test_a_dataset_without_its_field_is_refused_with_what_it_holds(tmp_path: Path, name: str) -> None:
+    recipe = resolve_recipe(name)
     dataset = dataset_of(tmp_path, {"text": 100, "label": 100})
-    store_all(resolve_recipe(name), dataset)
-    with pytest.raises(MissingFieldError, match=f"recipe '{name}' reads field 'image', but .* holds only label, text"):
-        check(resolve_recipe(name), dataset)
+    store_all(recipe, dataset)
+    message = f"recipe '{name}' reads field '{fields_of(recipe)[0]}', but .* holds only label, text"
+    with pytest.raises(MissingFieldError, match=message):
+        check(recipe, dataset)
 
 
 def test_a_dataset_in_which_some_samples_have_no_picture_is_refused(tmp_path: Path) -> None:

@@ -53,6 +53,12 @@ def test_recipes_lists_name_paper_and_summary() -> None:
     assert "maskfeat" in output
 
 
+def test_recipes_tells_which_stored_targets_a_recipe_reads() -> None:
+    lines = call("recipes").splitlines()
+    assert any("maskdistill" in line and "clip:" in line for line in lines)
+    assert not any("│ mae " in line and "clip" in line for line in lines)
+
+
 def test_import_makes_a_run_that_can_be_evaluated(asked: Request, unlabelled: Path, tmp_path: Path) -> None:
     out, weights = tmp_path / "imported", tmp_path / "official.safetensors"
     recipe = resolve_recipe("mae", size="tiny", settings=asked.settings)
