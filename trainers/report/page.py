@@ -185,7 +185,7 @@ def token_rows(tokens: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     where = "held-out samples" if tokens["held_out"] else "samples that it was trained on"
     return [
         ("Measured on", f"{tokens['samples']:,} {where}, {tokens['tokens']:,} tokens"),
-        ("Codes seen", f"{codebook['seen']:.1%} of {codebook['codes']:,}"),
+        ("Codes seen", f"{codebook['seen']:.1%} of {codebook['codes']:,.0f}"),
         ("Codes that take a tenth of an even share", f"{codebook['used']:.1%}"),
         ("Perplexity", f"{codebook['perplexity']:,.1f} evenly used codes would be as hard to guess"),
         (f"Reconstruction: {given['name']}", f"{given['mean']:.4g} ({given['unit']})"),
