@@ -1,7 +1,9 @@
 """Which target belongs to which place of a picture."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -74,4 +76,10 @@ def is_map(spec: TargetSpec, *, side: int) -> bool:
         first_last = ((shape[0], *shape[1:]), (shape[2], *shape[:2]))
         return any(bands in (1, 3) and height == width for bands, height, width in first_last)
     is_square = len(shape) == 2 and shape[0] == shape[1]
-    return is_square and (spec.coding.holds_ids or shape[0] in (side, spec.teacher_settings.get("input_size")))
+    return is_square and (spec.coding.holds_ids or shape[0] in _map_sides(spec.teacher_settings, side))
+
+
+def _map_sides(settings: Mapping[str, Any], side: int) -> tuple[Any, ...]:
+    """Return the sides that a map can have whose teacher has these settings, of views of `side` pixels."""
+    stride = settings.get("stride")
+    return side, settings.get("input_size"), side // stride if isinstance(stride, int) and stride > 0 else side
