@@ -13,7 +13,7 @@ from pipelines.inspect.allowance import Allowance
 _QUALITY = 72
 _BOX = (312, 240)
 """Width and height, in CSS pixels, that pictures are fitted into."""
-_FEW = 96
+FEW_PIXELS = 96
 """Below this longer side, in pixels, the pixels of a picture are shown as blocks."""
 _MOST_BLOW_UP = 2.0
 """How much larger than it is a picture may be shown whose pixels are not shown as blocks."""
@@ -78,7 +78,7 @@ def _embedded(
     data = io.BytesIO()
     Pillow.fromarray(np.ascontiguousarray(pixels)).save(data, format="WEBP", **options)
     height, width = pixels.shape[:2]
-    is_blocky = max(height, width) < _FEW
+    is_blocky = max(height, width) < FEW_PIXELS
     fit = min(_BOX[0] / width, _BOX[1] / height)
     factor = fit if is_blocky else min(fit, _MOST_BLOW_UP)
     return Picture(

@@ -15,7 +15,7 @@ import torch
 from pipelines.inspect import wording
 from pipelines.inspect.allowance import Allowance
 from pipelines.inspect.panels import Panel, spread
-from pipelines.inspect.pictures import Picture, embed, embed_exactly
+from pipelines.inspect.pictures import FEW_PIXELS, Picture, embed, embed_exactly
 from pipelines.inspect.targets.colours import FeatureColours
 from pipelines.inspect.targets.drawings import Components, Dense, Drawing, Drawn, Features, Glyphs, Heat, Ids, InWords
 from pipelines.inspect.targets.grids import Grid, grid_of, is_map, sound_grid_of
@@ -128,11 +128,11 @@ class TargetViewer:
         teacher, encode = self._spec.teacher, embed_exactly if drawn.is_exact else embed
         back = self._turned_back(said)
         for order, place in enumerate(places):
-            row = [(seen.captions[place], embed(seen.pictures[place], f"what {teacher} was shown", allowance))]
+            row = [(seen.captions[place], _embed(seen.pictures[place], f"what {teacher} was shown", allowance))]
             if drawn.pictures:
                 row.append((teacher, encode(drawn.pictures[order], f"what {teacher} said of it", allowance)))
             if back is not None:
-                row.append(("turned back", embed(back, "what the ids stand for", allowance)))
+                row.append(("turned back", _embed(back, "what the ids stand for", allowance)))
             yield row
 
     def _turned_back(self, ids: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8] | None:
@@ -213,6 +213,12 @@ def _sound(settings: Mapping[str, Any]) -> LogMel | None:
     if not (isinstance(frames, int) and isinstance(bins, int) and isinstance(patch, int)):
         return None
     return LogMel(frames=frames, bins=bins, patch=patch)
+
+
+def _embed(pixels: npt.NDArray[np.uint8], description: str, allowance: Allowance) -> Picture:
+    """Encode a picture: exactly if its pixels are few enough to be told apart, else as a photograph."""
+    encode = embed_exactly if max(pixels.shape[:2]) < FEW_PIXELS else embed
+    return encode(pixels, description, allowance)
 
 
 def _panel(rows: Sequence[Sequence[Captioned]], drawn: Drawn) -> Panel:
