@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from pipelines.modalities import Image
+from pipelines.tokenizers.vq.codebook import FiniteScalars
+from pipelines.tokenizers.vq.file import save_tokenizer
+from pipelines.tokenizers.vq.spec import TokenizerSpec
+from pipelines.tokenizers.vq.tokenizer import VqTokenizer
 from pipelines.views import RandomResizedCrop, ViewSet
 from shards.dataset import Dataset
 from shards.schema import BLOCK
@@ -15,6 +21,8 @@ from shards.target_writer import seal_target, write_target_shard
 from tests.pipelines.many_kinds import Stored, write_many_kinds
 
 SIZE, PATCH = 32, 8
+GRID = SIZE // PATCH
+TOKENS = GRID**2
 CROPS = ViewSet(
     policy=RandomResizedCrop(size=SIZE, scale=(0.3, 0.9), ratio=(3 / 4, 4 / 3), flip_probability=0.5), count=2, seed=3
 )
@@ -62,3 +70,27 @@ def looked_at(root: Path, *fields: str) -> Dataset:
             del stored[name]
 
     return write_many_kinds(root, samples=4, size=48, change=keep)
+
+
+def drawn_ids(key: str, k: int) -> npt.NDArray[np.int64]:
+    """Return ids that depend on the sample and the view."""
+    return np.random.default_rng([int(key[-1]), k]).integers(0, 50, TOKENS)
+
+
+def saved_tokenizer(path: Path) -> tuple[VqTokenizer, str]:
+    """Write a tokenizer of such pictures, and return it with its digest."""
+    torch.manual_seed(0)
+    spec = TokenizerSpec(
+        modality=Image(size=SIZE, patch=PATCH),
+        gives="input",
+        outputs=3 * PATCH**2,
+        width=16,
+        depth=1,
+        decoder_depth=1,
+        heads=2,
+        codebook=FiniteScalars(levels=(5, 5, 5)),
+    )
+    tokenizer = VqTokenizer(spec).eval()
+    with torch.no_grad():
+        tokenizer.head[1].weight.zero_()[:, :3] = torch.tensor([3.0, -2.0, 1.0])  # patches of one brightness each
+    return tokenizer, save_tokenizer(tokenizer, path)

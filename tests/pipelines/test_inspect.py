@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,16 +13,17 @@ from rich.console import Console
 from pipelines import commands
 from pipelines.inspect.contact_sheet import contact_sheet, pictured_field, write_contact_sheet
 from pipelines.inspect.examined import class_name, examine, examined_ids
-from pipelines.inspect.page import write_page
+from pipelines.inspect.page import render_page, write_page
 from pipelines.inspect.rejects import reject_examples
 from shards.dataset import Dataset
-from shards.errors import MissingFieldError
+from shards.errors import MissingFieldError, SettingsError
 from shards.manifest import Origin, seal
 from shards.sample import Provenance, Sample
 from shards.schema import KINDS, RejectReason
 from shards.shard_writer import Member, ShardWriter, raw_sha256
 from shards.verify import verify
 from tests.pipelines.many_kinds import FIELDS, Stored, audio, write_many_kinds
+from tests.pipelines.stored_targets import PATCH, SIZE, TOKENS, drawn_ids, looked_at, saved_tokenizer, spec_of, store
 
 CLASSES = ("blue", "red")
 
@@ -74,10 +76,10 @@ def many_kinds(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return write_many_kinds(tmp_path_factory.mktemp("many kinds"))
 
 
-def printed(monkeypatch: pytest.MonkeyPatch, dataset: str | Path, folder: Path) -> str:
+def printed(monkeypatch: pytest.MonkeyPatch, dataset: str | Path, folder: Path, **options: Any) -> str:
     written = io.StringIO()
     monkeypatch.setattr(commands, "console", Console(file=written, width=200, soft_wrap=True))
-    commands.inspect(Path(dataset), out=folder)
+    commands.inspect(Path(dataset), out=folder, **options)
     return written.getvalue()
 
 
@@ -230,3 +232,40 @@ def test_the_command_prints_splits_groups_and_the_facts_of_all_kinds(
     ):
         assert expected in output
     assert "shown below: val" in printed(monkeypatch, f"{many_kinds.root}:val", tmp_path)
+
+
+def test_the_command_and_the_page_say_how_a_target_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = looked_at(tmp_path / "dataset", "image")
+    store(dataset, spec_of((TOKENS, 4)), lambda key, k: np.ones((TOKENS, 4)))
+    spec = spec_of((TOKENS,), dtype="uint16", weights_sha256="0123456789abcdef" * 4, vocabulary=50)
+    store(dataset, spec, drawn_ids)
+    output, page = printed(monkeypatch, dataset.root, tmp_path), render_page(dataset, samples=1)
+    for words in (
+        f"patch={PATCH}, size={SIZE}",
+        "2 views, RandomResizedCrop(",
+        "flip_probability=0.5",
+        "16 x 4 numbers",
+        "16 ids below 50",
+        "float16, 256 B a sample",
+        "uint16, 64 B a sample",
+        "cosine 0.999980 on average, 0.999100 at worst",
+        "99.75 % of the ids equal",
+        "sha256 0123456789ab",
+    ):
+        assert words in output
+        assert words in page
+    assert "blank samples: 1" in output
+    assert "0123456789abc" not in output
+
+
+def test_a_tokenizer_needs_a_page_and_is_named_if_no_target_was_made_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = looked_at(tmp_path / "dataset", "image")
+    _, digest = saved_tokenizer(tmp_path / "tokenizer.safetensors")
+    with pytest.raises(SettingsError, match="add --html"):
+        printed(monkeypatch, dataset.root, tmp_path, tokenizer=[tmp_path / "tokenizer.safetensors"])
+    output = printed(
+        monkeypatch, dataset.root, tmp_path, tokenizer=[tmp_path / "tokenizer.safetensors"], html=True, samples=1
+    )
+    assert f"no target was made with the tokenizer of sha256 {digest[:12]}" in output

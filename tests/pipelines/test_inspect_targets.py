@@ -10,30 +10,31 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
-from rich.console import Console
 
-from pipelines import commands
 from pipelines.inspect import page as page_module
 from pipelines.inspect.colours import id_colours
 from pipelines.inspect.page import render_page
 from pipelines.inspect.targets.viewer import MAX_TARGETS, load_tokenizers
-from pipelines.modalities import Image
-from pipelines.tokenizers.vq.codebook import FiniteScalars
-from pipelines.tokenizers.vq.file import save_tokenizer
-from pipelines.tokenizers.vq.spec import TokenizerSpec
-from pipelines.tokenizers.vq.tokenizer import VqTokenizer
 from pipelines.transforms.hog import patch_hog
 from pipelines.transforms.image import decode_image, render
 from pipelines.views import CenterCrop, CentreClip, Extent, ViewSet
 from shards.dataset import Dataset
-from shards.errors import SettingsError
 from shards.target_table import TargetTable, target_folder
 from tests.pipelines.html_page import ATTACK, Page, payload
 from tests.pipelines.many_kinds import write_many_kinds
-from tests.pipelines.stored_targets import CROPS, PATCH, SIZE, looked_at, spec_of, store
+from tests.pipelines.stored_targets import (
+    CROPS,
+    GRID,
+    PATCH,
+    SIZE,
+    TOKENS,
+    drawn_ids,
+    looked_at,
+    saved_tokenizer,
+    spec_of,
+    store,
+)
 
-GRID = SIZE // PATCH
-TOKENS = GRID**2
 KEYS = ("scene-0000", "scene-0002", "scene-0003")
 """The samples that have pictures."""
 
@@ -75,10 +76,6 @@ def view_of(dataset: Dataset, key: str, k: int) -> np.ndarray:
 def coloured(ids: np.ndarray) -> np.ndarray:
     """Return a map of ids as it has to look at the size of the view."""
     return id_colours(ids).reshape(GRID, GRID, 3).repeat(PATCH, axis=0).repeat(PATCH, axis=1)
-
-
-def drawn_ids(key: str, k: int) -> np.ndarray:
-    return np.random.default_rng([int(key[-1]), k]).integers(0, 50, TOKENS)
 
 
 def test_the_picture_is_the_very_view_and_the_ids_lie_where_they_belong(dataset: Dataset) -> None:
@@ -292,24 +289,6 @@ def test_what_a_target_says_cannot_become_markup(dataset: Dataset) -> None:
     assert f"model {ATTACK}={ATTACK}" in page.text
 
 
-def saved_tokenizer(path: Path) -> tuple[VqTokenizer, str]:
-    torch.manual_seed(0)
-    spec = TokenizerSpec(
-        modality=Image(size=SIZE, patch=PATCH),
-        gives="input",
-        outputs=3 * PATCH**2,
-        width=16,
-        depth=1,
-        decoder_depth=1,
-        heads=2,
-        codebook=FiniteScalars(levels=(5, 5, 5)),
-    )
-    tokenizer = VqTokenizer(spec).eval()
-    with torch.no_grad():
-        tokenizer.head[1].weight.zero_()[:, :3] = torch.tensor([3.0, -2.0, 1.0])  # patches of one brightness each
-    return tokenizer, save_tokenizer(tokenizer, path)
-
-
 def test_ids_are_turned_back_by_the_tokenizer_of_the_user_and_by_no_other(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,46 +351,6 @@ def test_only_rows_of_the_first_view_of_samples_that_are_shown_are_read(
     monkeypatch.setattr(TargetTable, "read", counted)
     render_page(Dataset.open(dataset.root), samples=2)
     assert read == {(0, 0), (3, 0)}
-
-
-def printed(monkeypatch: pytest.MonkeyPatch, dataset: Dataset, **options: Any) -> str:
-    written = io.StringIO()
-    monkeypatch.setattr(commands, "console", Console(file=written, width=200, soft_wrap=True))
-    commands.inspect(dataset.root, **options)
-    return written.getvalue()
-
-
-def test_the_command_and_the_page_say_how_a_target_was_made(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    store(dataset, spec_of((TOKENS, 4)), lambda key, k: np.ones((TOKENS, 4)))
-    spec = spec_of((TOKENS,), dtype="uint16", weights_sha256="0123456789abcdef" * 4, vocabulary=50)
-    store(dataset, spec, drawn_ids)
-    output, page = printed(monkeypatch, dataset), shown(dataset)
-    for words in (
-        f"patch={PATCH}, size={SIZE}",
-        "2 views, RandomResizedCrop(",
-        "flip_probability=0.5",
-        "16 x 4 numbers",
-        "16 ids below 50",
-        "float16, 256 B a sample",
-        "uint16, 64 B a sample",
-        "cosine 0.999980 on average, 0.999100 at worst",
-        "99.75 % of the ids equal",
-        "sha256 0123456789ab",
-    ):
-        assert words in output
-        assert words in page.text
-    assert "blank samples: 1" in output
-    assert "0123456789abc" not in output
-
-
-def test_a_tokenizer_needs_a_page_and_is_named_if_no_target_was_made_with_it(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, digest = saved_tokenizer(tmp_path / "tokenizer.safetensors")
-    with pytest.raises(SettingsError, match="add --html"):
-        printed(monkeypatch, dataset, tokenizer=[tmp_path / "tokenizer.safetensors"])
-    output = printed(monkeypatch, dataset, tokenizer=[tmp_path / "tokenizer.safetensors"], html=True, samples=1)
-    assert f"no target was made with the tokenizer of sha256 {digest[:12]}" in output
 
 
 def test_a_tokenizer_of_features_is_shown_over_the_picture_of_the_features(dataset: Dataset) -> None:
