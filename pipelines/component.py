@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Shaped
@@ -15,9 +15,8 @@ from pipelines.mixing import EQUAL, Weight
 from pipelines.modalities import Clip, Decoded, Image, LogMel, Modality, Stored, Waveform
 from pipelines.permutation import Int64s
 from pipelines.rendering import Renderer, renderer_for
-from pipelines.rendering.image import ImageRenderer
+from pipelines.rendering.image import ImageRenderer, KeptPictures
 from pipelines.transforms.errors import DecodeError
-from pipelines.transforms.image import decode_image
 from pipelines.views import Extent, View, ViewSource, is_aligned
 from shards.dataset import Dataset, Ids
 from shards.errors import CorruptShardError, Damage, SettingsError
@@ -27,9 +26,6 @@ from shards.target_table import TargetTable
 
 _LEADERS_IN_SPACE = (Image, Clip)
 _LEADERS_IN_TIME = (Clip, LogMel, Waveform)
-
-_KEPT_PICTURES = 8
-"""Decoded pictures that are kept where several looks share them: one for each thread that renders."""
 
 Row = tuple[Shaped[Tensor, "..."], int]
 """What a modality of one sample renders to, and how many of its tokens are real."""
@@ -207,7 +203,7 @@ class ComponentReader:
 def _decoding_once(renderers: Mapping[str, Renderer]) -> Mapping[str, Renderer]:
     """Let looks at the same picture share what is decoded."""
     shown = Counter(renderer.field for renderer in renderers.values() if isinstance(renderer, ImageRenderer))
-    shared = {field: lru_cache(maxsize=_KEPT_PICTURES)(decode_image) for field, looks in shown.items() if looks > 1}
+    shared = {field: KeptPictures() for field, looks in shown.items() if looks > 1}
     return {
         name: replace(renderer, decode=shared[renderer.field])
         if isinstance(renderer, ImageRenderer) and renderer.field in shared

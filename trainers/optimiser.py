@@ -20,13 +20,17 @@ def is_decayed(name: str, parameter: nn.Parameter) -> bool:
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Split the trainable parameters into a decayed and an undecayed group, each in the network's order.
 
+    Vectors that are looked up by number are points in space as tokens are, and not decayed.
+
     The official MAE code also decays its class and mask tokens, whose stored shape has three axes; here they are not.
     """
     decayed: list[nn.Parameter] = []
     undecayed: list[nn.Parameter] = []
+    vectors = {table.weight for table in network.modules() if isinstance(table, nn.Embedding)}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            (decayed if is_decayed(name, parameter) else undecayed).append(parameter)
+            is_product = is_decayed(name, parameter) and parameter not in vectors
+            (decayed if is_product else undecayed).append(parameter)
     groups: Sequence[tuple[list[nn.Parameter], float]] = ((decayed, weight_decay), (undecayed, 0.0))
     return [{"params": parameters, "weight_decay": decay} for parameters, decay in groups if parameters]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,23 @@ from pipelines.rendering.boxes import mapped, recorded_size, require_channels, r
 from pipelines.rendering.renderer import Facts, Payload
 from pipelines.transforms.image import decode_image, render
 from pipelines.views import Extent, View
+
+_KEPT = 8
+"""Pictures that are kept where several looks share them: one for each thread that renders."""
+
+
+class KeptPictures:
+    """Decodes pictures and keeps the last few; sent to another process, it begins there with none."""
+
+    def __init__(self) -> None:
+        self._decode = lru_cache(maxsize=_KEPT)(decode_image)
+
+    def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
+        """Return the pixels of a stored picture, [height, width, 3]; nobody may write into them."""
+        return self._decode(data)
+
+    def __reduce__(self) -> tuple[type["KeptPictures"], tuple[()]]:
+        return KeptPictures, ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Several modalities of one sample, rendered with one view."""
 
 import io
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pipelines.damage import RaiseOnDamage
 from pipelines.masking.random import RandomPatches
 from pipelines.modalities import Image, Modality, Raster
 from pipelines.reader import BatchReader
-from pipelines.transforms.image import render
+from pipelines.transforms.image import decode_image, render
 from pipelines.transforms.raster import render_raster
 from pipelines.views import CenterCrop, FreshViews, RandomResizedCrop
 from pipelines.visits import Visits
@@ -198,3 +199,32 @@ def test_a_raster_that_cannot_be_decoded_is_an_error_with_dataset_and_key(
     dataset = open_shard({"a.depth.png": png(depth(0))[:200]})
     with pytest.raises(CorruptShardError, match=r"^The 'depth' of sample 'a' of .* cannot be decoded"):
         read(reader_of(dataset, DEPTH), 1)
+
+
+def test_looks_at_one_picture_decode_it_once_and_survive_the_way_to_another_process(
+    dataset_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+
+    def counted(data: bytes) -> np.ndarray:
+        decoded.append(len(data))
+        return decode_image(data)
+
+    monkeypatch.setattr("pipelines.rendering.image.decode_image", counted)
+    looks = tuple(Image(size=16, patch=4, name=f"look{look}", look=look) for look in range(3))
+    source = FreshViews(policy=RandomResizedCrop(size=16, scale=(0.2, 1.0), ratio=(1.0, 1.0), flip_probability=0.0))
+    reader = BatchReader(
+        components=(Component(dataset=Dataset.open(dataset_root)),),
+        modalities=looks,
+        looks=(source,) * 3,
+        masking={},
+        damage=RaiseOnDamage(),
+        seed=0,
+    )
+    visits = Visits(datasets=np.zeros(5, np.int64), ids=np.arange(5), epochs=np.zeros(5, np.int64))
+    batch = reader.read(visits, step=0)
+    assert len(decoded) == 5
+    again = pickle.loads(pickle.dumps(reader)).read(visits, step=0)
+    for look in looks:
+        assert torch.equal(again.inputs[look.name], batch.inputs[look.name])
+    assert not torch.equal(batch.inputs["look0"], batch.inputs["look1"])

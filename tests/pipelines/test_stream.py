@@ -12,6 +12,7 @@ import torch
 from pipelines.loading import Here, Loading, Threads, Workers
 from pipelines.masking.block import BlockPatches
 from pipelines.modalities import Image, Tokens
+from pipelines.rendering.image import ImageRenderer
 from pipelines.stream import Share, sequential
 from pipelines.transforms.image import decode_image, render
 from pipelines.views import CenterCrop, FreshViews, ViewSet
@@ -198,7 +199,8 @@ def test_a_picture_of_another_size_than_recorded_is_an_error(
     single_shard: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adopt(single_shard)
-    monkeypatch.setattr("pipelines.rendering.image.decode_image", lambda data: np.zeros((19, 20, 3), dtype=np.uint8))
+    other = ImageRenderer(modality=IMAGE, decode=lambda data: np.zeros((19, 20, 3), dtype=np.uint8))
+    monkeypatch.setattr("pipelines.component.renderer_for", lambda modality, dataset: other)
     with pytest.raises(CorruptShardError, match=r"has \(19, 20\) pixels, but \(20, 20\) were recorded"):
         next(open_stream(Dataset.open(single_shard), global_batch=7))
 
