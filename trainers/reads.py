@@ -11,12 +11,15 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from pipelines.masking.plan import stored_of_masking
-from pipelines.modalities import Clip, Stored
+from pipelines.modalities import Clip, Features, Stored
 from shards.errors import SettingsError
 from trainers.recipe import Recipe
 
 DEFAULT_VIEWS = 4
 """Named views of a sample in printed commands, as `maskloom targets` has it."""
+
+FEATURE_PATCH = 16
+"""Side of the patches that features are made of in printed commands, where nothing else is said, in pixels."""
 
 ID_FORM = re.compile(r"(.+)-[0-9a-f]{12}")
 REFERENCE_FORM = "clip, clip:output=patches,layer=8, or a whole id"
@@ -66,8 +69,22 @@ class Reference:
         return ID_FORM.fullmatch(self.name) is not None
 
     def fits(self, teacher_settings: Mapping[str, Any]) -> bool:
-        """Tell whether a target of this teacher was made with the settings that are asked for."""
-        return all(str(teacher_settings.get(key)) == value for key, value in self.settings.items())
+        """Tell whether a target of this teacher was made with the settings that are asked for, however they are written."""
+        return all(
+            key in teacher_settings and _is_written(teacher_settings[key], text) for key, text in self.settings.items()
+        )
+
+
+def _is_written(value: object, text: str) -> bool:
+    """Tell whether `--set` would read this text as this value."""
+    if value is None or isinstance(value, bool):
+        return text.lower() == str(value).lower()
+    if not isinstance(value, int | float):
+        return text == str(value)
+    try:
+        return float(text) == value
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +122,8 @@ def stored_reads(recipe: Recipe) -> tuple[StoredRead, ...]:
             _note(reads, stored, f"masking.{name}.{_field_of(masking, stored)}", recipe.modality(name), made)
     for modality in recipe.modalities:
         if isinstance(modality, Stored):
-            _note(reads, modality.stored, f"modalities.{modality.name}.stored", modality, ())
+            made = (f"patch={FEATURE_PATCH}",) if _side_of(modality) else ()
+            _note(reads, modality.stored, f"modalities.{modality.name}.stored", modality, made)
     return tuple(reads.values())
 
 
@@ -122,13 +140,13 @@ def _note(
 
 
 def _field_of(masking: Any, stored: str) -> str:  # noqa: ANN401 - any masking
-    """Return the path inside a masking to the setting that names a stored target."""
+    """Return the path inside a masking to the setting that names a stored target; empty if there is none."""
     for field in fields(masking):
         value = getattr(masking, field.name)
         if value == stored:
             return field.name
-        if is_dataclass(value):
-            return f"{field.name}.{_field_of(value, stored)}"
+        if is_dataclass(value) and (inside := _field_of(value, stored)):
+            return f"{field.name}.{inside}"
     return ""
 
 
@@ -140,20 +158,28 @@ def _of_same_teacher(reads: Any, name: str) -> tuple[str, ...]:  # noqa: ANN401 
 def targets_command(recipe: Recipe, read: StoredRead, root: object) -> str:
     """Return the `maskloom targets` command that makes a stored target for a recipe, on the recipe's own views."""
     settings = dict(setting.split("=", 1) for setting in read.suggested) | dict(read.reference.settings)
-    words = ["maskloom", "targets", str(root), "--teacher", read.reference.teacher, *_shown(recipe, read.modality)]
+    words = ["maskloom", "targets", str(root), "--teacher", read.reference.teacher]
+    words += _shown(recipe, read.modality, patch=settings.get("patch", str(FEATURE_PATCH)))
     for key, value in settings.items():
         words += ["--set", f"{key}={value}"]
     return shlex.join(words)
 
 
-def _shown(recipe: Recipe, modality: Any) -> Sequence[str]:  # noqa: ANN401 - any modality
-    """Return the options that say what the teacher is shown."""
+def _shown(recipe: Recipe, modality: Any, *, patch: str) -> Sequence[str]:  # noqa: ANN401 - any modality
+    """Return the options that say what a teacher with such patches is shown."""
     words: list[str] = []
     if getattr(modality, "field", "image") != "image":
         words += ["--field", modality.field]
     if isinstance(modality, Clip):
         words += ["--frames", str(modality.frames), "--tubelet", str(modality.tubelet)]
-    if recipe.picture_size:
-        words += ["--size", str(recipe.picture_size), "--views", str(DEFAULT_VIEWS)]
+    size = recipe.picture_size or (_side_of(modality) * int(patch) if patch.isdecimal() else 0)
+    if size:
+        words += ["--size", str(size), "--views", str(DEFAULT_VIEWS)]
         words += recipe.views.options if isinstance(recipe.views, TypedViews) else ()
     return words
+
+
+def _side_of(modality: Any) -> int:  # noqa: ANN401 - any modality
+    """Return how many patches a side has whose features are read; 0 if they are not those of a square of patches."""
+    is_square = isinstance(modality, Features) and len(modality.grid) == 2 and modality.grid[0] == modality.grid[1]
+    return int(modality.grid[0]) if is_square and modality.grid[0] > 1 else 0

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ingest.teachers import new_teacher, teacher_settings
 from pipelines.component import Component
-from pipelines.modalities import Features, Stored
+from pipelines.masking.plan import MaskContext, MaskPlan
+from pipelines.masking.random import RandomPatches
+from pipelines.masking.score import ScoredPatches
+from pipelines.modalities import Features, Modality, Stored
 from pipelines.views import CenterCrop, ViewSet
 from shards.dataset import Dataset
 from shards.errors import MissingFieldError, MissingTargetError, SettingsError
@@ -18,7 +22,7 @@ from shards.receipt import FileRecord
 from shards.target_spec import Coding
 from shards.target_table import TARGET, SealedTarget, TargetSpec, target_folder
 from trainers.checking import check as check_opened
-from trainers.reads import stored_reads, targets_command
+from trainers.reads import Reference, stored_reads, targets_command
 from trainers.recipe import Recipe
 from trainers.registry import recipe_names
 from trainers.registry import resolve_recipe as resolve
@@ -255,13 +259,77 @@ def test_everything_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
     assert "--set output=attention" in commands[-1]
 
 
-def test_a_printed_command_stores_what_is_then_read(tmp_path: Path) -> None:
-    """The settings in the name and those in the command are the same; the command line reads them as typed."""
-    recipe = recipe_of("maskalign")
+@pytest.mark.parametrize("name", [name for name in recipe_names() if stored_reads(resolve_recipe(name))])
+def test_a_printed_command_stores_what_is_then_read(tmp_path: Path, name: str) -> None:
+    """The teacher that the command makes has the settings by which the recipe looks for the target."""
+    recipe = resolve_recipe(name)
     for read in stored_reads(recipe):
         words = shlex.split(targets_command(recipe, read, tmp_path))
-        settings = dict(words[place + 1].split("=", 1) for place, word in enumerate(words) if word == "--set")
-        assert read.reference.fits(settings)
+        settings = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
+        size = int(words[words.index("--size") + 1]) if "--size" in words else 224
+        teacher = new_teacher(read.reference.teacher, size=size, settings=settings)
+        assert read.reference.fits(teacher_settings(teacher)), read.reference.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Either:
+    """A masking of two others, of which only the second reads a stored target."""
+
+    first: RandomPatches
+    second: ScoredPatches
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        return self.second.stored
+
+    def plan(self, context: MaskContext, *, modality: Modality) -> MaskPlan:
+        return self.second.plan(context, modality=modality)
+
+
+def test_the_setting_that_names_a_target_is_found_behind_a_part_that_does_not() -> None:
+    masking = Either(RandomPatches(ratio=0.5), ScoredPatches(score="dino:output=attention", ratio=0.7))
+    recipe = dataclasses.replace(resolve_recipe("mae"), masking={"image": masking})
+    assert [read.setting for read in stored_reads(recipe)] == ["masking.image.second.score"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "size", "patch"),
+    [
+        (["grid=14,14"], 224, 16),
+        (["grid=16,16"], 256, 16),
+        (["grid=16,16", "stored=hog:patch=14"], 224, 14),
+        (["grid=8,8", "stored=hog"], 128, 16),
+    ],
+)
+def test_features_are_made_on_the_grid_that_is_read(settings: list[str], size: int, patch: int) -> None:
+    recipe = resolve_recipe("vq_features", settings=[f"modalities.features.{setting}" for setting in settings])
+    (read,) = stored_reads(recipe)
+    command = targets_command(recipe, read, "data")
+    assert f" --size {size} " in command
+    assert f" --set patch={patch}" in command
+    teacher = new_teacher("hog", size=size, settings=[f"patch={patch}"])
+    assert teacher.shape[0] == read.modality.num_tokens
+
+
+def test_features_that_no_square_picture_has_are_told_without_a_size() -> None:
+    recipe = resolve_recipe("vq_features", settings=["modalities.features.grid=2,8"])
+    assert "--size" not in targets_command(recipe, stored_reads(recipe)[0], "data")
+
+
+@pytest.mark.parametrize(
+    ("settings", "fits"),
+    [
+        ({"norm": False, "layer": 8, "scale": 0.5, "seed": None}, True),
+        ({"norm": True, "layer": 8, "scale": 0.5, "seed": None}, False),
+        ({"norm": False, "layer": -8, "scale": 0.5, "seed": None}, False),
+        ({"norm": False, "layer": 8, "scale": "half", "seed": None}, False),
+        ({"norm": False, "layer": 8, "scale": 0.5, "seed": 0}, False),
+        ({"norm": False, "layer": 8, "scale": 0.5}, False),
+    ],
+)
+def test_settings_in_a_name_are_read_as_the_command_line_reads_them(settings: dict[str, object], fits: bool) -> None:
+    for written in ("dino:norm=false,layer=8,scale=.5,seed=none", "dino:norm=False,layer=8,scale=0.50,seed=None"):
+        assert Reference.parse(written).fits(settings) is fits
 
 
 @pytest.mark.parametrize(
