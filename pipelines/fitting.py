@@ -13,6 +13,7 @@ from pipelines.views import ViewSet, ViewSource
 from shards.dataset import Dataset
 from shards.errors import MissingFieldError, MissingTargetError, SettingsError, did_you_mean
 from shards.schema import KINDS
+from shards.target_spec import TargetSpec
 from shards.target_table import TargetTable
 
 
@@ -120,7 +121,9 @@ def require_same_stored(components: Sequence[Component]) -> None:
 
     Raises:
         MissingTargetError: A dataset lacks one.
-        SettingsError: They differ in shape, dtype or views.
+        SettingsError: What is stored under a name means different things in two datasets: it was made by another teacher
+            or other weights, is coded otherwise, in components of its own, or shows other views.
+        CorruptShardError: The projection of a target is missing or damaged.
     """
     first = components[0]
     for component in components[1:]:
@@ -131,12 +134,53 @@ def require_same_stored(components: Sequence[Component]) -> None:
                     f"The dataset '{lacking.name}' of the mixture brings no stored target '{name}', as another one does. "
                     f"Make it with `maskloom targets {lacking.dataset.root}`."
                 )
-            ours, theirs = first.stored[name].spec, component.stored[name].spec
-            if (ours.shape, ours.dtype, ours.views) != (theirs.shape, theirs.dtype, theirs.views):
-                raise SettingsError(
-                    f"The stored target '{name}' is {ours.dtype} {ours.shape} in '{first.name}' and {theirs.dtype} "
-                    f"{theirs.shape} in '{component.name}', or of other views; a mixture needs the same everywhere."
-                )
+            _require_same_values(name, first, component)
+
+
+def _require_same_values(name: str, first: Component, other: Component) -> None:
+    """Raise SettingsError unless a stored target means the same in two datasets."""
+    ours, theirs = first.stored[name], other.stored[name]
+    mine, others = _meaning(ours.spec), _meaning(theirs.spec)
+    differ = [
+        f"{part} is {mine.get(part)} there, {others.get(part)} here"
+        for part in dict.fromkeys((*mine, *others))
+        if mine.get(part) != others.get(part)
+    ]
+    if differ:
+        raise SettingsError(
+            f"The stored target '{name}' cannot be mixed: it is {ours.spec.target_id} in '{first.name}', and "
+            f"{theirs.spec.target_id} in '{other.name}'. {'; '.join(differ)}. Make one of them as the other was made."
+        )
+    directions, others_directions = ours.projection, theirs.projection
+    if directions is None or others_directions is None:  # both are, as their coding is the same
+        return
+    if not np.array_equal(directions, others_directions):
+        raise SettingsError(
+            f"The stored target '{name}' cannot be mixed: {ours.spec.target_id} in '{first.name}' and "
+            f"{theirs.spec.target_id} in '{other.name}' are principal components, each in directions of its own. "
+            "Store both as int8 or float16."
+        )
+
+
+def _meaning(spec: TargetSpec) -> dict[str, Any]:
+    """Return what decides the meaning of stored values, part by part.
+
+    Which target another one was computed from goes by an id that its dataset alone has, and is left out.
+    """
+    is_derived = "target" in spec.looks_at
+    settings = {f"the setting {key}": value for key, value in spec.teacher_settings.items()}
+    if is_derived:
+        settings.pop("the setting target", None)
+    return {
+        "the teacher": spec.teacher,
+        **settings,
+        "weights_sha256": spec.weights_sha256,
+        "the shape": tuple(spec.shape),
+        "the coding": str(spec.coding),
+        "the vocabulary": spec.vocabulary,
+        "the views": dict(spec.views),
+        "what it looks at": "a stored target" if is_derived else dict(spec.looks_at),
+    }
 
 
 def require_stored(modality: Stored, table: TargetTable, looks: Sequence[ViewSource]) -> None:

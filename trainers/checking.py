@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from pipelines.component import Component
+from pipelines.fitting import require_same_stored
 from pipelines.masking.plan import MaskContext, Masking, stored_of_masking
 from pipelines.modalities import Modality, Stored
 from pipelines.randomness import Draws
@@ -46,8 +47,10 @@ def check(recipe: Recipe, components: Sequence[Component]) -> None:
 
     Raises:
         MissingFieldError: a modality reads a field that the dataset, or some of its samples, do not hold.
-        SettingsError: slots do not fit each other, the dataset or a stored target: sizes, widths, ratios, batch.
+        SettingsError: slots do not fit each other, the dataset or a stored target: sizes, widths, ratios, batch; or what
+            several datasets store under one name means different things.
     """
+    require_same_stored(components)
     for component in components:
         for modality in recipe.modalities:
             if not isinstance(modality, Stored):
@@ -56,7 +59,6 @@ def check(recipe: Recipe, components: Sequence[Component]) -> None:
             if target.stored is not None:
                 _check_stored(recipe, target, component.stored[target.stored], component.dataset)
         _check_views(recipe, component.stored)
-        _check_projections(recipe, component.stored, components[0].stored)
     _check_batch(recipe, [component.dataset for component in components])
     for field, masking in recipe.masking.items():
         _check_masking(masking, recipe.modality(field), components[0].stored)
@@ -150,17 +152,6 @@ def _check_views(recipe: Recipe, stored: Mapping[str, TargetTable]) -> None:
             f"recipe '{recipe.name}' reads {', '.join(spec.target_id for spec in specs)}, which were stored for "
             "different views of the pictures. Store them for the same views, or compute all but one while training."
         )
-
-
-def _check_projections(recipe: Recipe, stored: Mapping[str, TargetTable], first: Mapping[str, TargetTable]) -> None:
-    """Principal components of two datasets are not those of the same directions."""
-    for name, table in stored.items():
-        mine, theirs = table.projection, first[name].projection
-        if mine is not None and theirs is not None and not np.array_equal(mine, theirs):
-            raise SettingsError(
-                f"recipe '{recipe.name}' reads '{name}' of several datasets as principal components, each in directions of "
-                f"its own ({first[name].spec.target_id} and {table.spec.target_id}). Store it as int8 or float16."
-            )
 
 
 def _check_masking(masking: Masking, modality: Modality, tables: Mapping[str, TargetTable]) -> None:

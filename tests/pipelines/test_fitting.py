@@ -25,6 +25,7 @@ from shards.dataset import Dataset
 from shards.errors import MissingFieldError, SettingsError
 from shards.target_spec import Coding
 from shards.target_table import TargetTable
+from tests.pipelines.stored_targets import spec_of
 
 MakeShard = Callable[[Path, dict[str, bytes]], None]
 IMAGE = Image(size=16, patch=4)
@@ -221,3 +222,64 @@ def test_sound_of_different_settings_is_not_mixed(
         SettingsError, match=f"'{modality.field}' of 'a' and of 'b' cannot be mixed: the first has {name}"
     ):
         mixed(theirs)
+
+
+class Described(TargetTable):
+    """A stored target of which nothing is read but what is said about it."""
+
+    def __init__(self, projection: np.ndarray | None = None, **changed: Any) -> None:
+        told: dict[str, Any] = {"shape": (4, 3), "teacher_settings": {"layer": 8}, "weights_sha256": "ab"} | changed
+        self.spec = spec_of(told.pop("shape"), **told)
+        self.__dict__["projection"] = projection
+
+
+def mix(dataset: Dataset, ours: TargetTable, theirs: TargetTable) -> None:
+    tables = {"a": ours, "b": theirs}
+    components = [Component(dataset=dataset, name=name, stored={"clip": table}) for name, table in tables.items()]
+    Stream(components, modalities=[IMAGE], views=VIEWS, masking={}, global_batch=8, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"teacher": "dino"}, "the teacher is oracle there, dino here"),
+        ({"teacher_settings": {"layer": 9}}, "the setting layer is 8 there, 9 here"),
+        ({"teacher_settings": {}}, "the setting layer is 8 there, None here"),
+        ({"weights_sha256": "cd"}, "weights_sha256 is ab there, cd here"),
+        ({"shape": (4, 5)}, r"the shape is \(4, 3\) there, \(4, 5\) here"),
+        ({"coding": Coding(dtype="int8")}, "the coding is float16 there, int8 here"),
+        ({"coding": Coding(dtype="float16", components=2)}, "the coding is float16 there, pca:2 here"),
+        ({"vocabulary": 8}, "the vocabulary is None there, 8 here"),
+        ({"views": replace(VIEWS, seed=1).to_json()}, "the views is .*'seed': 0.* there, .*'seed': 1.* here"),
+        ({"looks_at": {"field": "video"}}, "what it looks at is {'field': 'image'} there, {'field': 'video'} here"),
+    ],
+)
+def test_stored_targets_of_one_name_that_mean_different_things_are_not_mixed(
+    dataset: Dataset, changed: dict[str, Any], message: str
+) -> None:
+    told: dict[str, Any] = {"views": VIEWS.to_json()}
+    ours, theirs = Described(**told), Described(**told | changed)
+    ids = f"{ours.spec.target_id} in 'a', and {theirs.spec.target_id} in 'b'"
+    with pytest.raises(SettingsError, match=f"'clip' cannot be mixed: it is {ids}. {message}"):
+        mix(dataset, ours, theirs)
+
+
+def test_stored_targets_that_differ_only_in_how_they_were_computed_are_mixed(dataset: Dataset) -> None:
+    told: dict[str, Any] = {"views": VIEWS.to_json()}
+    mix(dataset, Described(**told), Described(**told, software={"torch": "2.0"}, precision="bf16"))
+
+
+def test_ids_of_features_that_each_dataset_stores_itself_are_mixed(dataset: Dataset) -> None:
+    def ids_of(target: str) -> Described:
+        read = {"looks_at": {"target": target}, "teacher_settings": {"tokenizer": "runs/vq", "target": target}}
+        return Described(views=VIEWS.to_json(), **read)
+
+    mix(dataset, ids_of("clip-0123456789ab"), ids_of("clip-ba9876543210"))
+
+
+def test_principal_components_in_other_directions_are_not_mixed(dataset: Dataset) -> None:
+    told: dict[str, Any] = {"views": VIEWS.to_json(), "coding": Coding(dtype="float16", components=2)}
+    directions = np.eye(3, dtype=np.float32)
+    mix(dataset, Described(directions, **told), Described(directions.copy(), **told))
+    with pytest.raises(SettingsError, match=r"each in directions of its own\. Store both as int8 or float16"):
+        mix(dataset, Described(directions, **told), Described(directions[::-1], **told))
