@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from pipelines.inspect.colours import MAGMA, VIRIDIS, id_colours, shade
+from pipelines.inspect.targets.colours import FeatureColours
 from pipelines.modalities import Features, Image, LogMel, Points, Raster
 from pipelines.tokenizers.vq import VqTokenizer
 from pipelines.tokenizers.vq.groups import group_points
@@ -109,15 +110,16 @@ def _components(
 ) -> list[tuple[Picture, Picture]]:
     """Return directions of features in the three largest components of what was wanted of all samples."""
     before, after = (torch.nn.functional.normalize(values.float().cpu(), dim=-1) for values in (wanted, gave))
-    centre = before.flatten(0, 1).mean(dim=0)
-    _, _, directions = torch.pca_lowrank(
-        before.flatten(0, 1) - centre, q=min(3, *before.flatten(0, 1).shape), center=False
-    )
-    shown = [(values - centre) @ directions for values in (before, after)]
-    spread = shown[0].abs().amax(dim=(0, 1)).clamp(min=1e-9)
-    pictures = [((values / spread + 1) * 127.5).clamp(0, 255).to(torch.uint8).numpy() for values in shown]
-    three = [np.pad(values, ((0, 0), (0, 0), (0, 3 - values.shape[-1]))) for values in pictures]
-    placed = [rearrange(values, "batch (row column) rgb -> batch row column rgb", row=grid[0]) for values in three]
+    colours = FeatureColours.fit(before.flatten(0, 1))
+    placed = [
+        rearrange(
+            colours.of(values.flatten(0, 1))[:, :3],
+            "(batch row column) rgb -> batch row column rgb",
+            batch=len(values),
+            row=grid[0],
+        )
+        for values in (before, after)
+    ]
     return list(zip(*placed, strict=True))
 
 

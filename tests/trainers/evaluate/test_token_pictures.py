@@ -42,6 +42,18 @@ def test_every_kind_is_drawn_as_square_tiles(modality: Any) -> None:
     assert ("principal components" in drawn.note) == isinstance(modality, Features)
 
 
+def test_features_are_drawn_alike_whatever_was_drawn_at_random_before() -> None:
+    tokenizer, found = shown(FEATURES)
+    drawn = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        drawn.append(draw_tokens(tokenizer, found).tiles)
+        after = torch.rand(1)
+        torch.manual_seed(seed)
+        assert torch.equal(torch.rand(1), after)
+    assert (drawn[0] == drawn[1]).all()
+
+
 def test_a_picture_stands_before_the_features_that_it_was_turned_into() -> None:
     tokenizer = make(IMAGE, gives="features").eval()
     ids = tokenizer.encode(rows(IMAGE))
