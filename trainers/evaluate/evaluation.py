@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -208,8 +208,17 @@ def count_tokens(
     card = run.card()
     batches = token_batches(subject.recipe, dataset, card.stored, workers=workers)
     measured = measure_tokens(subject.network.tokenizer, subject.recipe, batches, device=subject.device, limit=limit)
-    trained_on = [record.dataset_id for record in card.datasets]
-    return measured | {"held_out": dataset.dataset_id not in trained_on}
+    return measured | {"held_out": is_held_out(dataset.dataset_id, [record.dataset_id for record in card.datasets])}
+
+
+def is_held_out(dataset_id: str, trained_on: Sequence[str]) -> bool:
+    """Tell whether a dataset, or a split of it, shares no sample with those that were trained on.
+
+    Splits of one dataset share none; the whole of it holds the samples of all of them.
+    """
+    identity, _, split_name = dataset_id.partition(":")
+    same = [other.partition(":")[2] for other in trained_on if other.partition(":")[0] == identity]
+    return all(split_name and other and split_name != other for other in same)
 
 
 def _masked(subject: Subject, batch: Batch) -> Batch:

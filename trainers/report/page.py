@@ -182,7 +182,7 @@ def token_rows(tokens: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if tokens is None:
         return []
     codebook, given = tokens["codebook"], tokens["reconstruction"]
-    where = "held-out samples" if tokens["held_out"] else "samples that it was trained on"
+    where = "held-out samples" if tokens["held_out"] else "samples of a dataset that it was trained on"
     return [
         ("Measured on", f"{tokens['samples']:,} {where}, {tokens['tokens']:,} tokens"),
         ("Codes seen", f"{codebook['seen']:.1%} of {codebook['codes']:,.0f}"),

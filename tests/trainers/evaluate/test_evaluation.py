@@ -13,7 +13,15 @@ from shards.dataset import Dataset
 from shards.errors import StorageError
 from tests.trainers.conftest import tiny_run, train
 from trainers.checkpoint import CheckpointError
-from trainers.evaluate.evaluation import PIXELS, TRAINED, UNTRAINED, Subject, evaluate, load_subject
+from trainers.evaluate.evaluation import (
+    PIXELS,
+    TRAINED,
+    UNTRAINED,
+    Subject,
+    evaluate,
+    is_held_out,
+    load_subject,
+)
 from trainers.run import RunFolder
 
 CPU = torch.device("cpu")
@@ -114,3 +122,23 @@ def test_results_that_cannot_be_written_are_a_storage_error(trained: RunFolder, 
     trained.evaluations.touch()
     with pytest.raises(StorageError, match="Cannot write"):
         evaluate(trained, subject_of(trained), Dataset.open(labelled), None, limit=10, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("measured", "trained_on", "held_out"),
+    [
+        ("one", ["one"], False),
+        ("one", ["two"], True),
+        ("one:val", ["one"], False),
+        ("one", ["one:train"], False),
+        ("one:val", ["one:val"], False),
+        ("one:val", ["one:train"], True),
+        ("one:val", ["one:train", "one"], False),
+        ("one:val", ["two:val", "one:train"], True),
+        ("one", [], True),
+    ],
+)
+def test_a_split_is_held_out_unless_the_whole_was_trained_on(
+    measured: str, trained_on: list[str], *, held_out: bool
+) -> None:
+    assert is_held_out(measured, trained_on) is held_out
