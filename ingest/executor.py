@@ -27,7 +27,6 @@ SLURM = "slurm"
 """Instead of an address: workers are jobs of the Slurm cluster that this machine submits to."""
 GPU = {"GPU": 1}
 """What a task asks for that needs a GPU of its own."""
-_THREADS_PER_WORKER = 2
 _WINDOW_PER_THREAD = 2
 _TALKATIVE = ("distributed", "distributed.client", "distributed.batched", "distributed.comm", "distributed.worker")
 """Loggers that tell of lost connections and failed tasks in tracebacks; the command says it in a sentence of its own."""
@@ -79,7 +78,9 @@ class DaskExecutor:
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._closing = ExitStack()
-        self._client: Client = self._closing.enter_context(_place(workers, scheduler, embedded or worker_processes))
+        self._client: Client = self._closing.enter_context(
+            _place(workers, scheduler, embedded or worker_processes, resources or {})
+        )
         self._resources = resources
         self._workers_seen = float("inf")
 
@@ -178,12 +179,14 @@ def _scheduler_needed() -> Iterator[None]:
         ) from error
 
 
-def _place(workers: int, scheduler: str | None, embedded: Embed) -> AbstractContextManager[Client]:
+def _place(
+    workers: int, scheduler: str | None, embedded: Embed, resources: Mapping[str, int]
+) -> AbstractContextManager[Client]:
     if scheduler is None:
         return _client_of(embedded(workers))
     if scheduler == SLURM:
-        return _client_of(slurm_jobs(workers))
-    return _client_at(scheduler)
+        return _client_of(slurm_jobs(workers, resources))
+    return _client_at(scheduler, resources)
 
 
 @contextmanager
@@ -197,11 +200,12 @@ def _client_of(starting: AbstractContextManager[Any]) -> Iterator[Client]:
 
 
 @contextmanager
-def _client_at(scheduler: str) -> Iterator[Client]:
+def _client_at(scheduler: str, resources: Mapping[str, int]) -> Iterator[Client]:
     client = None
     try:
         client = Client(scheduler, timeout=_CONNECT_TIMEOUT_S)
         client.wait_for_workers(1, timeout=_CONNECT_TIMEOUT_S)
+        _require_offered(client, resources)
     except (OSError, ValueError) as error:
         if client is not None:
             client.close(timeout=_CLOSE_TIMEOUT_S)
@@ -213,6 +217,17 @@ def _client_at(scheduler: str) -> Iterator[Client]:
         yield client
     finally:
         client.close(timeout=_CLOSE_TIMEOUT_S)
+
+
+def _require_offered(client: Client, resources: Mapping[str, int]) -> None:
+    """Raise SettingsError if no worker has what a task needs: Dask would wait for one forever."""
+    offered = [worker.get("resources", {}) for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+    for name, amount in resources.items():
+        if not any(worker.get(name, 0) >= amount for worker in offered):
+            raise SettingsError(
+                f"None of the {len(offered)} workers offers a {name}. Start one for each {name}: dask worker ADDRESS "
+                f'--nworkers 1 --nthreads 1 --resources "{name}={amount}".'
+            )
 
 
 @contextmanager
@@ -239,22 +254,21 @@ def worker_threads(workers: int) -> Iterator[LocalCluster]:
 
 
 def worker_processes(workers: int) -> AbstractContextManager[LocalCluster]:
-    """Run a cluster of processes on this machine, for tasks that compute, with two threads each."""
-    processes = max(1, -(-workers // _THREADS_PER_WORKER))
-    return _processes(processes, threads=-(-workers // processes), resources=None)
+    """Run a cluster of processes on this machine, each for one task at a time that computes."""
+    return _processes(workers, resources=None)
 
 
 def gpu_processes(workers: int) -> AbstractContextManager[LocalCluster]:
     """Run a cluster of processes on this machine, each for one task at a time that needs a GPU."""
-    return _processes(workers, threads=1, resources=GPU)
+    return _processes(workers, resources=GPU)
 
 
 @contextmanager
-def _processes(processes: int, *, threads: int, resources: Mapping[str, int] | None) -> Iterator[LocalCluster]:
+def _processes(count: int, *, resources: Mapping[str, int] | None) -> Iterator[LocalCluster]:
     with _deaf_to_interrupts():
         cluster = LocalCluster(
-            n_workers=processes,
-            threads_per_worker=threads,
+            n_workers=count,
+            threads_per_worker=1,
             processes=True,
             resources=resources,
             dashboard_address=_FREE_PORT,
@@ -270,7 +284,7 @@ def _processes(processes: int, *, threads: int, resources: Mapping[str, int] | N
 
 
 @contextmanager
-def slurm_jobs(workers: int) -> Iterator[Any]:
+def slurm_jobs(workers: int, resources: Mapping[str, int]) -> Iterator[Any]:
     """Run a scheduler here and its workers as Slurm jobs of the kind that Dask's `jobqueue.yaml` describes.
 
     Raises:
@@ -290,9 +304,11 @@ def slurm_jobs(workers: int) -> Iterator[Any]:
             "`jobqueue: slurm:` in ~/.config/dask/jobqueue.yaml; docs/clusters.md shows how."
         )
     # One process to a job: its threads share one decoder server, whose memory is counted once.
-    cluster: Any = SLURMCluster(processes=job.get("processes") or 1)
+    offered = [word for name, amount in resources.items() for word in ("--resources", f"{name}={amount}")]
+    tasks_per_job = 1 if resources else int(job["cores"])
+    cluster: Any = SLURMCluster(processes=job.get("processes") or 1, worker_extra_args=offered)
     try:
-        cluster.scale(jobs=-(-workers // int(job["cores"])))
+        cluster.scale(jobs=-(-workers // tasks_per_job))
         yield cluster
     finally:
         cluster.close(timeout=_CLOSE_TIMEOUT_S)

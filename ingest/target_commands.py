@@ -27,7 +27,7 @@ DEFAULT_SIZE = 224
 
 @app.command()
 def targets(
-    dataset: Annotated[Path, typer.Argument(help="The dataset folder.", show_default=False)],
+    dataset: Annotated[str, typer.Argument(help="The dataset folder.", show_default=False)],
     teacher: Annotated[
         str, typer.Option(help="Who computes the target; `maskloom teachers` lists them.", show_default=False)
     ],
@@ -82,13 +82,17 @@ def targets(
       maskloom targets data/clips --teacher hog --field video --frames 16 --stride 2
     """
     from ingest.targets.look import Wish, look_of
-    from ingest.targets.run import manner_of, precompute
+    from ingest.targets.run import manner_of, precompute, tasks_at_once
     from ingest.targets.spec import default_coding, default_precision, make_spec
     from ingest.teachers import new_teacher
     from shards.dataset import Dataset
     from shards.target_spec import parse_coding
 
-    opened = Dataset.open(dataset)
+    if "://" in dataset:
+        raise SettingsError(
+            f"{dataset}: targets are written into a folder of this machine; copy the dataset here first."
+        )
+    opened = Dataset.open(Path(dataset))
     cluster = Cluster(workers=workers or os.cpu_count() or 1, scheduler=scheduler)
     wish = Wish(
         views=views,
@@ -109,7 +113,8 @@ def targets(
     if plan:
         from ingest.targets.plan import plan_target
 
-        _print_plan(plan_target(opened, look, manner=manner, precision=number_format), look, cluster.workers)
+        at_once = tasks_at_once(opened, manner.device, cluster.workers)
+        _print_plan(plan_target(opened, look, manner=manner, precision=number_format), look, at_once)
         return
     coding = default_coding(built) if store is None else parse_coding(store)
     spec = make_spec(teacher, look, coding=coding, precision=number_format)
@@ -162,11 +167,11 @@ def _print_sealed(sealed: SealedTarget) -> None:
         _say(f"{sealed.num_blank:,} samples do not have what the teacher looks at: their rows are zeros.")
 
 
-def _print_plan(plan: TargetPlan, look: Look, workers: int) -> None:
+def _print_plan(plan: TargetPlan, look: Look, at_once: int) -> None:
     hours = plan.seconds / 3600
-    at_once = f", about {hours / workers:,.2f} on {workers}" if workers > 1 else ""
+    shared = f", {hours / at_once:,.2f} by {at_once}" if at_once > 1 else ""
     _say(
-        f"{look.views.count} views x {look.shape} a sample, {hours:,.2f} hours by one process{at_once}; measured on "
+        f"{look.views.count} views x {look.shape} a sample, about {hours:,.2f} hours by one process{shared}; measured on "
         f"{plan.samples} samples."
     )
     table = Table("--store", "megabytes", "mean cosine", "worst cosine", title="against float32")

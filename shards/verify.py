@@ -162,7 +162,7 @@ def _check_target(dataset: Dataset, root: Path, target_id: str) -> list[Finding]
 
 def _check_projection(table: TargetTable, *, where: str) -> list[Finding]:
     try:
-        assert table.projection is None or len(table.projection)
+        _ = table.projection
     except MaskloomError as error:
         return [Finding(where=where, what=str(error))]
     return []

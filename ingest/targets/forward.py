@@ -61,5 +61,5 @@ class Forward:
 
 
 def _pinned(views: Tensor, device: torch.device) -> Tensor:
-    """Return views in memory that a GPU copies from while it computes."""
+    """Return views in memory that a GPU copies from faster."""
     return views.pin_memory() if device.type == "cuda" else views

@@ -100,8 +100,9 @@ def look_of(teacher: Teacher, wish: Wish, dataset: Dataset) -> Look:
         table = dataset.target(teacher.modality)
         return _look(teacher, table.spec.target_id, ViewSet.from_json(table.spec.views))
     modality = _modality(teacher.modality, wish, dataset)
-    views = ViewSet(policy=_where(modality, wish), count=max(1, wish.views), seed=wish.seed, time=_when(modality, wish))
-    return _look(teacher, modality, views)
+    where, when = _where(modality, wish), _when(modality, wish)
+    count = 1 if where is None and isinstance(when, WholeSpan) else max(1, wish.views)  # all of a sound is one view
+    return _look(teacher, modality, ViewSet(policy=where, count=count, seed=wish.seed, time=when))
 
 
 def recorded_look(teacher: Teacher, looks_at: Mapping[str, Any], views: ViewSet) -> Look:

@@ -13,9 +13,9 @@ from torch import Tensor
 from ingest.targets.forward import Forward
 from ingest.targets.look import Look
 from ingest.targets.parity import compare
-from ingest.targets.showing import Showing, showing_of
+from ingest.targets.showing import Showing, ahead, showing_of
 from ingest.targets.spec import Manner, default_coding
-from ingest.targets.task import own_device
+from ingest.targets.task import AHEAD, own_device
 from pipelines.device.choice import Precision
 from pipelines.randomness import hash_key
 from pipelines.target_coding import decode, encode, fit_projection
@@ -61,9 +61,9 @@ def plan_target(dataset: Dataset, look: Look, *, manner: Manner, precision: Prec
     forward = Forward(look.load(device), device=device, precision=precision, batch=manner.batch)
     showing = showing_of(dataset, look)
     ids = drawn_ids(dataset, PLAN_SAMPLES, purpose="plan")
-    _said(showing, forward, ids[:1], look)  # what happens once only is not to count
+    _said(showing, forward, ids[:1], look, manner)  # what happens once only is not to count
     began = time.monotonic()
-    said = _said(showing, forward, ids, look)
+    said = _said(showing, forward, ids, look, manner)
     seconds = (time.monotonic() - began) / len(ids) * dataset.num_samples
     choices = [_choice(coding, said, look, dataset.num_samples) for coding in _codings(look)]
     return TargetPlan(seconds=seconds, samples=len(ids), choices=tuple(choices))
@@ -76,9 +76,7 @@ def projection_for(dataset: Dataset, look: Look, components: int, *, manner: Man
     width, tokens = look.shape[-1], int(np.prod(look.shape[:-1])) * look.views.count
     wanted = max(FIT_SAMPLES, -(-TOKENS_PER_VALUE * width // tokens))
     ids, showing = drawn_ids(dataset, wanted, purpose="components"), showing_of(dataset, look)
-    step = max(1, manner.batch // look.views.count)
-    parts = [_said(showing, forward, ids[start : start + step], look) for start in range(0, len(ids), step)]
-    return fit_projection(torch.cat(parts).flatten(0, -2), components)
+    return fit_projection(_said(showing, forward, ids, look, manner).flatten(0, -2), components)
 
 
 def drawn_ids(dataset: Dataset, count: int, *, purpose: str) -> Ids:
@@ -89,11 +87,15 @@ def drawn_ids(dataset: Dataset, count: int, *, purpose: str) -> Ids:
     return np.array(list(dict.fromkeys(draws))[:count], np.int64)
 
 
-def _said(showing: Showing, forward: Forward, ids: Ids, look: Look) -> Tensor:
-    """Return what a teacher says about all views of some samples: on the host, [rows, *shape]."""
-    views, present = showing.views(ids)
-    said = forward(views.flatten(0, 1)).cpu().reshape(len(ids), look.views.count, *look.shape)
-    return said[torch.tensor(present)].flatten(0, 1)
+def _said(showing: Showing, forward: Forward, ids: Ids, look: Look, manner: Manner) -> Tensor:
+    """Return what a teacher says about all views of some samples, on the host: [rows, *shape]; rendered ahead of it."""
+    step = max(1, manner.batch // look.views.count)
+    runs = [ids[start : start + step] for start in range(0, len(ids), step)]
+    parts = []
+    for views, present in ahead(showing.views, runs, threads=manner.threads, depth=AHEAD):
+        said = forward(views.flatten(0, 1)).cpu().reshape(len(present), look.views.count, *look.shape)
+        parts.append(said[torch.tensor(present)].flatten(0, 1))
+    return torch.cat(parts)
 
 
 def _codings(look: Look) -> Sequence[Coding]:

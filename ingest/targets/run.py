@@ -20,7 +20,7 @@ from shards.dataset import Dataset
 from shards.errors import SettingsError
 from shards.receipt import committed_shards
 from shards.target_spec import SealedTarget, TargetSpec
-from shards.target_table import PROJECTION, target_folder
+from shards.target_table import PROJECTION, read_sealed, target_folder
 from shards.target_writer import seal_target, write_projection
 
 _MOST_THREADS = 16
@@ -37,8 +37,12 @@ def manner_of(dataset: Dataset, device: DeviceChoice, *, batch: int, workers: in
         threads = max(2, min(_MOST_THREADS, cores // torch.cuda.device_count()))
         return Manner(device="cuda", batch=batch, cores=1, threads=threads)
     # Of the shards there are, not of those that are left: a resumed run adds up in the same order.
-    at_once = min(workers, dataset.manifest.num_shards)
-    return Manner(device="cpu", batch=batch, cores=max(1, cores // max(1, at_once)), threads=1)
+    return Manner(device="cpu", batch=batch, cores=max(1, cores // tasks_at_once(dataset, "cpu", workers)), threads=1)
+
+
+def tasks_at_once(dataset: Dataset, device: str, workers: int) -> int:
+    """Return how many shards of a dataset this machine computes at a time."""
+    return max(1, min(torch.cuda.device_count() if device == "cuda" else workers, dataset.manifest.num_shards))
 
 
 def precompute(
@@ -98,5 +102,5 @@ def _fit_projection(dataset: Dataset, spec: TargetSpec, look: Look, manner: Mann
 
 def _num_blank(dataset: Dataset, look: Look) -> int:
     if isinstance(look.modality, str):
-        return 0
+        return read_sealed(dataset.root, look.modality).num_blank
     return dataset.num_samples - dataset.num_with(look.modality.field)

@@ -83,9 +83,10 @@ class ShowStored:
         self._num_views = look.views.count
 
     def views(self, ids: Ids) -> tuple[Tensor, list[bool]]:
-        """See Showing."""
+        """See Showing. Rows that are all zeros are those of samples that the other teacher was shown nothing of."""
         rows = [self._table.read(ids, np.full(len(ids), k)) for k in range(self._num_views)]
-        return torch.stack([self._decode(torch.from_numpy(row)) for row in rows], dim=1), [True] * len(ids)
+        present = [bool(row.any()) for row in rows[0]]
+        return torch.stack([self._decode(torch.from_numpy(row)) for row in rows], dim=1), present
 
 
 def _view_name(k: int) -> str:

@@ -6,7 +6,7 @@ import json
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from torch import Tensor
@@ -80,6 +80,7 @@ def look_of_spec(spec: TargetSpec) -> Look:
     Raises:
         SettingsError: The weights here are not those that were recorded.
     """
+    _require_software(spec)
     with _OPENING:
         look, digest = _look(spec.teacher, _recorded(spec))
     if digest != spec.weights_sha256:
@@ -108,12 +109,31 @@ _OPENING = threading.Lock()
 
 
 def _recorded(spec: TargetSpec) -> str:
-    return json.dumps([spec.teacher_settings, spec.looks_at, spec.views], sort_keys=True)
+    # With the digest of the weights: a file may be replaced by one of the same name while a worker lives.
+    return json.dumps([spec.teacher_settings, spec.looks_at, spec.views, spec.weights_sha256], sort_keys=True)
+
+
+def _require_software(spec: TargetSpec) -> None:
+    """Raise SettingsError where a worker has other versions than the specification records."""
+    here = {package: _version(package) for package in spec.software}
+    others = [f"{package} {here[package]}, not {was}" for package, was in spec.software.items() if here[package] != was]
+    if others:
+        raise SettingsError(
+            f"This worker has {'; '.join(others)}, and would compute other values than {spec.target_id} says. Install the "
+            "same versions on every machine."
+        )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 @lru_cache(maxsize=4)
 def _look(name: str, recorded: str) -> tuple[Look, str | None]:
-    settings, looks_at, views = json.loads(recorded)
+    settings, looks_at, views, _ = json.loads(recorded)
     teacher = build_teacher(name, settings)
     return recorded_look(teacher, looks_at, ViewSet.from_json(views)), teacher.weights_sha256
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,20 @@ from torch import Tensor
 from ingest.targets.forward import Forward
 from ingest.targets.showing import Showing, ahead, showing_of
 from ingest.targets.spec import Manner, compute_of, look_of_spec
+from ingest.teachers import Compute
+from pipelines.device.choice import Precision
 from pipelines.target_coding import encode, projection_of
 from shards.dataset import Dataset, Ids
+from shards.errors import MaskloomError
 from shards.schema import BLOCK
 from shards.target_spec import TargetSpec
 from shards.target_table import TargetTable
 from shards.target_writer import TargetBlock, write_target_shard
 
-_AHEAD = 4
+AHEAD = 4
 """Batches of views that are made ahead of the teacher."""
+
+_SHOWN_KEYS = 4
 
 Codes = npt.NDArray[Any]
 
@@ -34,9 +40,15 @@ def write_targets(root: Path, spec: TargetSpec, shard: int, manner: Manner) -> i
     dataset = Dataset.open(root)
     look = look_of_spec(spec)
     device = own_device(manner.device)
-    forward = Forward(compute_of(spec, device), device=device, precision=spec.precision, batch=manner.batch)
+    forward = _kept_forward(compute_of(spec, device), device, spec.precision, manner.batch)
     task = _ShardTask(dataset, spec, showing_of(dataset, look), forward, threads=manner.threads)
     return write_target_shard(dataset, spec, shard, task.blocks(shard))
+
+
+@lru_cache(maxsize=1)
+def _kept_forward(compute: Compute, device: torch.device, precision: Precision, batch: int) -> Forward:
+    """Return what shows a teacher batches; kept from shard to shard, so that a batch that was halved stays small."""
+    return Forward(compute, device=device, precision=precision, batch=batch)
 
 
 def own_device(device: str) -> torch.device:
@@ -52,6 +64,10 @@ def _worker_number() -> int:
     except ValueError:  # not in a worker
         return 0
     return name if isinstance(name, int) else 0
+
+
+class TeacherValueError(MaskloomError):
+    """A teacher said something that cannot be stored."""
 
 
 class _ShardTask:
@@ -80,11 +96,28 @@ class _ShardTask:
 
     def _coded(self, ids: Ids) -> Iterator[Codes]:
         """Yield what is stored of runs of samples, [samples, views, ...]; a run never crosses the border of a block."""
-        for views, present in ahead(self._showing.views, self._runs(ids), threads=self._threads, depth=_AHEAD):
+        runs = list(self._runs(ids))
+        shown = ahead(self._showing.views, runs, threads=self._threads, depth=AHEAD)
+        for run, (views, present) in zip(runs, shown, strict=True):
             said = self._forward(views.flatten(0, 1))
-            said = said * _where(present, self._spec.num_views, like=said)
             rows = encode(said, self._spec.coding, self._on_device(said))
-            yield rows.reshape(len(present), self._spec.num_views, *self._spec.stored_shape)
+            rows = rows.reshape(len(present), self._spec.num_views, *self._spec.stored_shape)
+            rows[~np.array(present)] = 0
+            self._require_finite(run, rows, said, present)
+            yield rows
+
+    def _require_finite(self, ids: Ids, rows: Codes, said: Tensor, present: list[bool]) -> None:
+        """Refuse what float16 cannot hold, and what a teacher has no number for: it would make losses infinite."""
+        finite = np.isfinite(rows.reshape(len(ids), -1)).all(axis=1)
+        if said.is_floating_point():
+            finite &= said.reshape(len(ids), -1).isfinite().all(dim=1).cpu().numpy() | ~np.array(present)
+        if not finite.all():
+            keys = self._dataset.keys(ids[~finite])
+            raise TeacherValueError(
+                f"Teacher '{self._spec.teacher}' says of {', '.join(keys[:_SHOWN_KEYS])} what cannot be stored as "
+                f"{self._spec.coding}: numbers that are infinite, none, or beyond 65,504. Use --store float32 or int8 for "
+                "large numbers, and --precision fp32 where a network overflows."
+            )
 
     def _runs(self, ids: Ids) -> Iterator[Ids]:
         step = max(1, self._forward.batch // self._spec.num_views)
@@ -94,9 +127,3 @@ class _ShardTask:
 
     def _on_device(self, like: Tensor) -> Tensor | None:
         return None if self._projection is None else self._projection.to(like.device)
-
-
-def _where(present: list[bool], num_views: int, *, like: Tensor) -> Tensor:
-    """Return 1 for the views of samples that have something to show, else 0, to be multiplied with what was said."""
-    mask = torch.tensor(present, dtype=like.dtype, device=like.device).repeat_interleave(num_views)
-    return mask.reshape(-1, *[1] * (like.dim() - 1))

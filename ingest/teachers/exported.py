@@ -87,13 +87,17 @@ class Teacher:
         return self._preparation.described(self.size)
 
     @property
-    def weights_sha256(self) -> str | None:
-        """Digest of the file, or of the weights of what the function returns, if it is a module."""
+    def weights_sha256(self) -> str:
+        """Digest of the file; of a function, of the source it stands in, and of the weights of a module that it returns.
+
+        What that source imports is not covered.
+        """
         if not self._is_function:
             _ = self._program
             return hashlib.sha256(Path(self.program).read_bytes()).hexdigest()
         made = _called(self.function)
-        return state_digest(made.state_dict()) if isinstance(made, nn.Module) else None
+        weights = state_digest(made.state_dict()) if isinstance(made, nn.Module) else ""
+        return hashlib.sha256(_source(self.function) + weights.encode()).hexdigest()
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -136,6 +140,12 @@ class Teacher:
                     f"{self.program} takes pictures of {side} pixels; input_size={self.input_size} was asked for."
                 )
         return Preparation(size=side, mean=mean, deviation=deviation)
+
+
+def _source(function: str) -> bytes:
+    """Return the source of the module of a function; nothing where it has none."""
+    found = sys.modules[function.partition(":")[0]].__file__
+    return Path(found).read_bytes() if found else b""
 
 
 def _runner(program: Program, device: torch.device) -> Compute:

@@ -9,7 +9,7 @@ import torch
 
 from ingest.teachers import Compute
 from pipelines.modalities import Decoded, Features
-from pipelines.tokenizers.vq.file import load_tokenizer
+from pipelines.tokenizers.vq.file import FILE_NAME, load_tokenizer
 from pipelines.tokenizers.vq.tokenizer import VqTokenizer
 from shards.errors import SettingsError
 
@@ -87,9 +87,12 @@ class Teacher:
             raise SettingsError(
                 "Teacher 'tokens' needs a tokenizer: --set tokenizer=RUN, a run of `maskloom train vq_image`."
             )
-        return _load(self.tokenizer)
+        path = Path(self.tokenizer)
+        file = path / FILE_NAME if path.is_dir() else path
+        return _load(path, file.stat().st_mtime_ns if file.is_file() else 0)
 
 
 @lru_cache(maxsize=2)
-def _load(path: str) -> VqTokenizer:
-    return load_tokenizer(Path(path))
+def _load(path: Path, written_ns: int) -> VqTokenizer:
+    """Return a tokenizer; kept until its file is written anew."""
+    return load_tokenizer(path)

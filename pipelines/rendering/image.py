@@ -1,8 +1,8 @@
 """Pictures."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,19 +16,19 @@ from pipelines.rendering.renderer import Facts, Payload
 from pipelines.transforms.image import decode_image, render
 from pipelines.views import Extent, View
 
-_KEPT = 8
-"""Pictures that are kept where several looks share them: one for each thread that renders."""
-
 
 class KeptPictures:
-    """Decodes pictures and keeps the last few; sent to another process, it begins there with none."""
+    """Decodes pictures and keeps the last one of each thread; sent to another process, it begins there with none."""
 
     def __init__(self) -> None:
-        self._decode = lru_cache(maxsize=_KEPT)(decode_image)
+        self._last = threading.local()
 
     def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
         """Return the pixels of a stored picture, [height, width, 3]; nobody may write into them."""
-        return self._decode(data)
+        if getattr(self._last, "data", None) is not data:
+            self._last.pixels, self._last.data = decode_image(data), data
+        pixels: npt.NDArray[np.uint8] = self._last.pixels
+        return pixels
 
     def __reduce__(self) -> tuple[type["KeptPictures"], tuple[()]]:
         return KeptPictures, ()

@@ -78,7 +78,7 @@ def test_the_command_prints_the_plan_and_stores_nothing(dataset_root: Path) -> N
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0, result.output
     assert re.search(
-        r"4 views x \(16, 108\) a sample, 0\.\d\d hours by one process; measured on 32 samples", result.output
+        r"4 views x \(16, 108\) a sample, about 0\.\d\d hours by one process; measured on 32 samples", result.output
     )
     assert "pca:54:int8" in result.output
     assert not (dataset_root / "targets").exists()
