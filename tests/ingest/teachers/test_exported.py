@@ -298,7 +298,10 @@ def test_a_function_that_was_typed_is_followed() -> None:
     assert torch.allclose(found, 2 * shown().mean(dim=(2, 3)), atol=1e-5)
     assert asked.weights_sha256 is not None
     plain = new_teacher("exported", size=32, settings=["function=own_teacher:plain", "normalisation=unit"])
-    assert plain.weights_sha256 is None
+    source = Path(sys.modules["own_teacher"].__file__ or "")
+    before = plain.weights_sha256
+    source.write_text(source.read_text() + "\n# changed\n")
+    assert plain.weights_sha256 != before
     assert plain.load(CPU)(some_pictures(size=32)).max() <= 1
 
 
