@@ -28,7 +28,7 @@ def adopt_weights(
     card = RunCard.of(recipe, size=size, settings=settings, seed=SEED)
     network = card.rebuild(typed=recipe).network(seed=SEED)
     if not isinstance(network, MaskedAutoencoderNetwork):
-        raise SettingsError(f"Published weights can be imported for the recipe mae, not for '{recipe}'.")
+        raise SettingsError(f"Published weights can be imported for the recipes mae and video_mae, not for '{recipe}'.")
     import_weights(read_checkpoint(weights), network, part=part)
     run = RunFolder(out)
     _open_folder(run, card)

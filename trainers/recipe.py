@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.masking.plan import Masking, MaskPlan, stored_of_masking
-from pipelines.modalities import Modality, Stored
+from pipelines.modalities import Clip, Modality, Stored
 from pipelines.views import FreshViews
 from shards.errors import SettingsError, did_you_mean
 from trainers.nn.gather import gather_tokens
@@ -35,13 +35,16 @@ Decoder = Callable[[Tensor], Tensor]
 
 @runtime_checkable
 class Views(Protocol):
-    """How samples are looked at, before the side of the picture is known."""
+    """How samples are looked at, before the side of the picture and the length of the clip are known."""
 
-    def fresh(self, size: int) -> FreshViews:
-        """Return the views to train on, with pictures of `size` x `size` pixels; 0 where there is no picture."""
+    def fresh(self, size: int, frames: int) -> FreshViews:
+        """Return the views to train on, with `frames` pictures of `size` x `size` pixels.
+
+        `frames` is 0 where there is no clip, and `size` where there is no picture either.
+        """
         ...
 
-    def still(self, size: int) -> FreshViews:
+    def still(self, size: int, frames: int) -> FreshViews:
         """Return the views to evaluate on, the same in every epoch."""
         ...
 
@@ -186,16 +189,21 @@ class Recipe:
         """Side of the pictures of this recipe in pixels; 0 where no modality has pictures."""
         return next((modality.size for modality in self.modalities if hasattr(modality, "size")), 0)
 
+    @property
+    def clip_frames(self) -> int:
+        """Frames of the clips of this recipe; 0 where no modality is a clip."""
+        return next((modality.frames for modality in self.modalities if isinstance(modality, Clip)), 0)
+
     def fresh_views(self) -> FreshViews:
         """Return the views to train on, at the size of the pictures.
 
         Not to be used when `stored_targets()` names any: those were computed on recorded views, which are replayed.
         """
-        return self.views.fresh(self.picture_size)
+        return self.views.fresh(self.picture_size, self.clip_frames)
 
     def still_views(self) -> FreshViews:
         """Return the views to evaluate on."""
-        return self.views.still(self.picture_size)
+        return self.views.still(self.picture_size, self.clip_frames)
 
     def stored_targets(self) -> tuple[str, ...]:
         """Return the names of the stored targets that batches must carry in `Batch.stored`; see `trainers.reads`."""

@@ -1,7 +1,8 @@
 """Weights published by others: their names and layouts, translated into ours.
 
-Names are those of the official masked autoencoder code (facebookresearch/mae), which timm and most of its followers use
-too. Its position tables are fixed and not weights here: they are compared with ours and dropped.
+Names are those of the official masked autoencoder code of pictures (facebookresearch/mae), which timm and most of its
+followers use too, and of that of clips (MCG-NJU/VideoMAE); they do not collide. Position tables are fixed and not weights
+here: where a file has them, they are compared with ours and dropped.
 """
 
 import argparse
@@ -23,12 +24,18 @@ from trainers.models.masked_autoencoder import MaskedAutoencoderNetwork
 
 BLOCK_NAMES = {"norm1": "norm1", "norm2": "norm2", "attn.qkv": "attention.qkv", "attn.proj": "attention.projection"}
 BLOCK_NAMES |= {"mlp.fc1": "perceptron.expand", "mlp.fc2": "perceptron.contract"}
+BIAS_NAMES = {"attn.q_bias": "attention.qkv.query_bias", "attn.v_bias": "attention.qkv.value_bias"}
 PREFIXES = {
     "patch_embed.proj": "encoder.embed",
     "norm": "encoder.norm",
     "decoder_embed": "decoder.embed",
     "decoder_norm": "decoder.norm",
     "decoder_pred": "heads.patches",
+    "encoder.patch_embed.proj": "encoder.embed",
+    "encoder.norm": "encoder.norm",
+    "encoder_to_decoder": "decoder.embed",
+    "decoder.norm": "decoder.norm",
+    "decoder.head": "heads.patches",
 }
 TOKENS = {"cls_token": "encoder.class_token", "mask_token": "decoder.mask_token"}
 POSITIONS = {"pos_embed": "encoder", "decoder_pos_embed": "decoder"}
@@ -67,7 +74,7 @@ def import_weights(state: Mapping[str, Tensor], network: MaskedAutoencoderNetwor
     official = {name: value for name, value in state.items() if part == "network" or not _is_decoder(name)}
     _check_positions(official, network)
     translated = {
-        ours: _our_layout(name, value) for name, value in official.items() if (ours := our_name(name)) is not None
+        ours: our_layout(name, value) for name, value in official.items() if (ours := our_name(name)) is not None
     }
     foreign = [name for name in official if name not in POSITIONS and our_name(name) not in wanted]
     _check_names(wanted, translated, foreign=foreign)
@@ -78,18 +85,25 @@ def our_name(official: str) -> str | None:
     """Return our name of an official weight; None if we have no such weight, as for position tables and classifiers."""
     if official in TOKENS:
         return TOKENS[official]
-    if match := re.fullmatch(r"(decoder_)?blocks\.(\d+)\.(.+)\.(weight|bias)", official):
-        side, block, inner, kind = match.groups()
-        known = BLOCK_NAMES.get(inner)
-        return known and f"{'decoder' if side else 'encoder'}.blocks.{block}.{known}.{kind}"
+    if match := re.fullmatch(r"(?:encoder\.|(decoder[_.]))?blocks\.(\d+)\.(.+)", official):
+        side, block, inner = match.groups()
+        known = _name_in_block(inner)
+        return known and f"{'decoder' if side else 'encoder'}.blocks.{block}.{known}"
     prefix, _, kind = official.rpartition(".")
     return f"{PREFIXES[prefix]}.{kind}" if prefix in PREFIXES and kind in ("weight", "bias") else None
 
 
-def _our_layout(official: str, value: Tensor) -> Tensor:
-    """Flatten the convolution of the patch embedding into the order of our patches: row, column, channel."""
-    if official == "patch_embed.proj.weight" and value.ndim == 4:
-        return rearrange(value, "width channel row column -> width (row column channel)")
+def _name_in_block(official: str) -> str | None:
+    inner, _, kind = official.rpartition(".")
+    if inner in BLOCK_NAMES and kind in ("weight", "bias"):
+        return f"{BLOCK_NAMES[inner]}.{kind}"
+    return BIAS_NAMES.get(official)
+
+
+def our_layout(official: str, value: Tensor) -> Tensor:
+    """Flatten the convolution of the patch embedding into the order of our patches: (time,) row, column, channel."""
+    if official.endswith("patch_embed.proj.weight") and value.ndim > 2:
+        return rearrange(value, "width channel ... -> width ... channel").flatten(1)
     return value
 
 
@@ -98,7 +112,7 @@ def _belongs(name: str, *, part: Part) -> bool:
 
 
 def _is_decoder(official: str) -> bool:
-    return official.startswith("decoder_") or official == "mask_token"
+    return official.startswith(("decoder_", "decoder.", "encoder_to_decoder.")) or official == "mask_token"
 
 
 def _check_positions(official: Mapping[str, Tensor], network: MaskedAutoencoderNetwork) -> None:

@@ -19,7 +19,7 @@ from pipelines.stream import sequential
 from shards.dataset import Dataset
 from shards.storage import make_folder, replace_file
 from trainers.checkpoint import CheckpointError, latest, restore_network
-from trainers.evaluate.features import Features, encoder_extractor, extract, pixel_extractor
+from trainers.evaluate.features import Features, encoder_extractor, extract, raw_extractor
 from trainers.evaluate.labels import class_numbers, renumber, require_known_numbers
 from trainers.evaluate.probes import majority, probe, reason_to_skip, split
 from trainers.evaluate.reconstruction import Reconstruction, contact_sheet, reason_not_to_draw, reconstruct
@@ -164,7 +164,7 @@ def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers:
     extractors = {
         TRAINED: encoder_extractor(subject.network, device=subject.device, dtype=subject.dtype),
         UNTRAINED: encoder_extractor(subject.untrained(), device=subject.device, dtype=subject.dtype),
-        PIXELS: pixel_extractor(subject.recipe.modalities[0].name),
+        PIXELS: raw_extractor(subject.recipe.modalities[0]),
     }
     return extract(subject.batches(dataset, workers=workers), extractors, limit=limit)
 

@@ -1,15 +1,16 @@
-"""Features of samples, one vector each, from a frozen network or from the pixels themselves."""
+"""Features of samples, one vector each, from a frozen network or from what is stored itself."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.device.choice import autocast
+from pipelines.modalities import Clip, Modality
 from pipelines.randomness import hash_key
 from shards.schema import ABSENT
 from trainers.nn.network import Network
@@ -20,7 +21,7 @@ TEST_SHARE = 5
 """One of this many samples is a test sample."""
 
 Extractor = Callable[[Batch], Tensor]
-"""From a batch of uint8 pictures to float32 [batch, width]."""
+"""From a batch to float32 [batch, width]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def _known_labels(batch: Batch) -> Bool[Tensor, " batch"]:
 
 
 def encoder_extractor(network: Network, *, device: torch.device, dtype: torch.dtype) -> Extractor:
-    """The network's own summary of a whole, unmasked picture. The network is put into evaluation mode."""
+    """The network's own summary of a whole, unmasked sample. The network is put into evaluation mode."""
     network.eval()
 
     @torch.no_grad()
@@ -84,17 +85,22 @@ def encoder_extractor(network: Network, *, device: torch.device, dtype: torch.dt
     return encoded
 
 
-def pixel_extractor(field: str) -> Extractor:
-    """The picture itself, shrunk to at most 32 x 32 with antialiasing and laid out in a row."""
+def raw_extractor(modality: Modality) -> Extractor:
+    """The sample itself as a row of values: a picture, or the mean of the frames of a clip, of 32 x 32 pixels at most."""
 
-    def pixels(batch: Batch) -> Tensor:
-        return shrunk_pixels(batch.inputs[field])
+    def raw(batch: Batch) -> Tensor:
+        inputs = batch.inputs[modality.name]
+        match modality:
+            case Clip():
+                return shrunk_pixels(inputs.float().mean(dim=2))
+            case _:
+                return shrunk_pixels(inputs)
 
-    return pixels
+    return raw
 
 
-def shrunk_pixels(images: UInt8[Tensor, "batch channels side side"]) -> Float[Tensor, "batch values"]:
-    """Pictures at `PIXEL_SIDE` at most, as values from 0 to 1 (bicubic-free, so never outside), row-major."""
+def shrunk_pixels(images: Shaped[Tensor, "batch channels side side"]) -> Float[Tensor, "batch values"]:
+    """Pictures of pixels from 0 to 255, at `PIXEL_SIDE` at most, as values from 0 to 1 (never outside), row-major."""
     values = images.float() / 255
     if images.shape[-1] > PIXEL_SIDE:
         size = (PIXEL_SIDE, PIXEL_SIDE)
