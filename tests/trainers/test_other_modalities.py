@@ -20,8 +20,11 @@ from trainers.loop import Ending
 
 Train = Callable[..., Ending]
 
-RECIPES = {"video_mae": "video"}
+RECIPES = {"video_mae": "video", "audio_mae": "logmel"}
 """Recipes, and the modality that each learns from."""
+
+FITTING = {"audio_mae": ("modalities.logmel.frames=256", "modalities.logmel.bins=64", "modalities.logmel.patch=16")}
+"""Settings that fit the data; sounds of the scenes are shorter than these frames."""
 
 
 def complete(stored: dict[str, Stored]) -> None:
@@ -38,7 +41,8 @@ def many_kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=RECIPES)
 def request_of(request: pytest.FixtureRequest, asked: Request, many_kinds: Path) -> Request:
     """Four steps of a small version of each recipe."""
-    settings = (*small_settings(request.param), "training.base_lr=0.005", "training.warmup_epochs=0")
+    fitting = FITTING.get(request.param, ())
+    settings = (*small_settings(request.param), *fitting, "training.base_lr=0.005", "training.warmup_epochs=0")
     return replace(asked, recipe=request.param, settings=settings, data=(str(many_kinds),), epochs=None, steps=4)
 
 

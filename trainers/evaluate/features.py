@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.device.choice import autocast
-from pipelines.modalities import Clip, Modality
+from pipelines.modalities import Clip, Image, LogMel, Modality
 from pipelines.randomness import hash_key
 from shards.schema import ABSENT
 from trainers.nn.network import Network
@@ -85,14 +85,24 @@ def encoder_extractor(network: Network, *, device: torch.device, dtype: torch.dt
     return encoded
 
 
+def raw_name(modality: Modality) -> str:
+    """What the values of `raw_extractor` are called."""
+    return "raw pixels" if isinstance(modality, Image | Clip) else "raw values"
+
+
 def raw_extractor(modality: Modality) -> Extractor:
-    """The sample itself as a row of values: a picture, or the mean of the frames of a clip, of 32 x 32 pixels at most."""
+    """The sample itself as a row of values.
+
+    A picture, or the mean of the frames of a clip, of 32 x 32 pixels at most; the means of 32 x 32 parts of a spectrogram.
+    """
 
     def raw(batch: Batch) -> Tensor:
         inputs = batch.inputs[modality.name]
         match modality:
             case Clip():
                 return shrunk_pixels(inputs.float().mean(dim=2))
+            case LogMel():
+                return mean_parts(inputs)
             case _:
                 return shrunk_pixels(inputs)
 
@@ -106,6 +116,13 @@ def shrunk_pixels(images: Shaped[Tensor, "batch channels side side"]) -> Float[T
         size = (PIXEL_SIDE, PIXEL_SIDE)
         values = torch.nn.functional.interpolate(values, size=size, mode="bilinear", antialias=True)
     return rearrange(values, "batch channels row column -> batch (channels row column)")
+
+
+def mean_parts(features: Float[Tensor, "batch frames bins"]) -> Float[Tensor, "batch values"]:
+    """The means of parts of a spectrogram, `PIXEL_SIDE` along both axes at most, by time, then bin."""
+    frames, bins = features.shape[1:]
+    size = (min(frames, PIXEL_SIDE), min(bins, PIXEL_SIDE))
+    return torch.nn.functional.adaptive_avg_pool2d(features.float()[:, None], size).flatten(1)
 
 
 def one_in_five(keys: Sequence[str], *, purpose: str) -> Bool[Tensor, " keys"]:

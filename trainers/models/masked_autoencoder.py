@@ -26,7 +26,7 @@ from trainers.nn.visible_encoder import VisibleEncoder
 class MaskedAutoencoder:
     """A vision transformer of `depth` blocks with `heads` attention heads, and a decoder of its own size.
 
-    It embeds a picture or a clip. `biases` are those of query, key and value in both; `bridge_bias` tells
+    It embeds a picture, a clip or a spectrogram. `biases` are those of query, key and value in both; `bridge_bias` tells
     whether the linear layer between the two has one.
     """
 

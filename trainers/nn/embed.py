@@ -1,4 +1,4 @@
-"""From pictures and clips to the patches that are embedded."""
+"""From pictures, clips and sound to the patches that are embedded."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -8,14 +8,15 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from pipelines.modalities import Clip, Image, Modality
+from pipelines.modalities import Clip, Image, LogMel, Modality
+from pipelines.tokenizers.vq.contents import LOGMEL_MEAN, LOGMEL_STD
 from pipelines.transforms.image import normalise
 from pipelines.transforms.patches import patchify
 from shards.errors import SettingsError
 
 AnyModality = TypeVar("AnyModality", bound=Modality)
 
-Gridded = Image | Clip
+Gridded = Image | Clip | LogMel
 """Modalities that are cut into patches of one size."""
 
 
@@ -26,13 +27,15 @@ def patches_of(modality: Gridded, inputs: Shaped[Tensor, "batch ..."]) -> Float[
             return image_patches(inputs, patch=modality.patch)
         case Clip():
             return clip_patches(inputs, modality)
+        case LogMel():
+            return spectrogram_patches(inputs, patch=modality.patch)
 
 
 def require_gridded(modality: Modality, *, architecture: str) -> Gridded:
     """Return a modality that is cut into patches; raises SettingsError if it is of another kind."""
     if not isinstance(modality, Gridded):
         raise SettingsError(
-            f"{architecture} embeds patches of a picture or a clip; '{modality.name}' is a "
+            f"{architecture} embeds patches of a picture, a clip or a spectrogram; '{modality.name}' is a "
             f"{type(modality).__name__}. Choose another recipe."
         )
     return modality
@@ -66,6 +69,17 @@ def clip_patches(
         y=clip.patch,
         x=clip.patch,
     )
+
+
+def spectrogram_patches(
+    features: Float[Tensor, "batch frames bins"], *, patch: int
+) -> Float[Tensor, "batch tokens values"]:
+    """Return the patches of log-mel features, normalised to mean 0 and deviation 1/2 over AudioSet; bins run fastest.
+
+    (Huang et al., arXiv:2207.06405, official code.)
+    """
+    normalised = (features - LOGMEL_MEAN) / (2 * LOGMEL_STD)
+    return patchify(normalised[:, None], patch)
 
 
 def every_token(batch: int, *, length: int, device: torch.device) -> Int[Tensor, "batch {length}"]:
