@@ -13,7 +13,7 @@ What a training loop needs of it:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -23,6 +23,7 @@ from torch import Tensor
 from pipelines.batch import Batch
 from pipelines.masking.plan import Masking, MaskPlan, stored_of_masking
 from pipelines.modalities import Clip, Modality, Stored
+from pipelines.randomness import Draws
 from pipelines.views import FreshViews
 from shards.errors import SettingsError, did_you_mean
 from trainers.nn.gather import gather_tokens
@@ -31,6 +32,10 @@ from trainers.nn.network import Places as Places
 
 Decoder = Callable[[Tensor], Tensor]
 """From the rows of a stored target as they are on disk to what its teacher said; see `pipelines.target_coding`."""
+
+
+Augmentation = Callable[[Tensor, Draws], Tensor]
+"""From what a batch holds of a modality and the draws of its samples to what is learned from; on the batch's device."""
 
 
 @runtime_checkable
@@ -156,7 +161,8 @@ class Training:
 class Recipe:
     """One experiment, complete and immutable.
 
-    `paper` is the arXiv identifier, as `arXiv:2111.06377`. `masking` maps the name of each modality to its masking.
+    `paper` is the arXiv identifier, as `arXiv:2111.06377`. `masking` maps the name of each modality to its masking,
+    `augmentation` that of some to what is done with them in training alone, after they are rendered and masked.
     Construction raises SettingsError when a slot refers to something another slot does not have.
     """
 
@@ -169,12 +175,14 @@ class Recipe:
     model: Architecture
     objective: tuple[Term | Penalty, ...]
     training: Training
+    augmentation: Mapping[str, Augmentation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         modalities = [modality.name for modality in self.modalities]
         names = [target.name for target in self.targets]
         _require_known(self.name, "masking", self.masking, "modality", modalities)
         _require_known(self.name, "modality", modalities, "masking", self.masking)
+        _require_known(self.name, "augmentation", self.augmentation, "modality", modalities)
         _require_known(self.name, "target", (target.modality for target in self.targets), "modality", modalities)
         predicted = [term.target for term in self.objective if isinstance(term, Term)]
         _require_known(self.name, "term", predicted, "target", names)
@@ -211,6 +219,14 @@ class Recipe:
         looked_at = (name for masking in self.masking.values() for name in stored_of_masking(masking))
         shown = (modality.stored for modality in self.modalities if isinstance(modality, Stored))
         return tuple(dict.fromkeys((*predicted, *looked_at, *shown)))
+
+    def augmented(self, batch: Batch, *, seed: int) -> Batch:
+        """Return the batch that is learned from; draws depend on `seed`, and epoch and key of each sample alone."""
+        if not self.augmentation:
+            return batch
+        draws = Draws.of(batch.keys, epochs=batch.visits.epochs.tolist(), seed=seed)
+        changed = {name: change(batch.inputs[name], draws) for name, change in self.augmentation.items()}
+        return replace(batch, inputs={**batch.inputs, **changed})
 
     def outputs(self) -> dict[str, Output]:
         """Return how many values are predicted, and where, by target."""

@@ -20,7 +20,7 @@ from trainers.loop import Ending
 
 Train = Callable[..., Ending]
 
-RECIPES = {"video_mae": "video", "audio_mae": "logmel"}
+RECIPES = {"video_mae": "video", "audio_mae": "logmel", "point_mae": "points"}
 """Recipes, and the modality that each learns from."""
 
 FITTING = {"audio_mae": ("modalities.logmel.frames=256", "modalities.logmel.bins=64", "modalities.logmel.patch=16")}

@@ -10,13 +10,16 @@ from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.device.choice import autocast
-from pipelines.modalities import Clip, Image, LogMel, Modality
+from pipelines.modalities import Clip, Image, LogMel, Modality, Points
 from pipelines.randomness import hash_key
+from pipelines.tokenizers.vq.groups import in_unit_sphere
 from shards.schema import ABSENT
 from trainers.nn.network import Network
 
 PIXEL_SIDE = 32
 """Raw pixels are compared at this side at most: more adds width, not knowledge."""
+CELLS = 8
+"""Cells along each axis into which the unit cube around a cloud is cut."""
 TEST_SHARE = 5
 """One of this many samples is a test sample."""
 
@@ -93,7 +96,8 @@ def raw_name(modality: Modality) -> str:
 def raw_extractor(modality: Modality) -> Extractor:
     """The sample itself as a row of values.
 
-    A picture, or the mean of the frames of a clip, of 32 x 32 pixels at most; the means of 32 x 32 parts of a spectrogram.
+    A picture, or the mean of the frames of a clip, of 32 x 32 pixels at most; the means of 32 x 32 parts of a spectrogram;
+    how many points of a cloud are in each of 8 x 8 x 8 cells.
     """
 
     def raw(batch: Batch) -> Tensor:
@@ -103,6 +107,8 @@ def raw_extractor(modality: Modality) -> Extractor:
                 return shrunk_pixels(inputs.float().mean(dim=2))
             case LogMel():
                 return mean_parts(inputs)
+            case Points():
+                return cell_shares(inputs[..., :3])
             case _:
                 return shrunk_pixels(inputs)
 
@@ -123,6 +129,13 @@ def mean_parts(features: Float[Tensor, "batch frames bins"]) -> Float[Tensor, "b
     frames, bins = features.shape[1:]
     size = (min(frames, PIXEL_SIDE), min(bins, PIXEL_SIDE))
     return torch.nn.functional.adaptive_avg_pool2d(features.float()[:, None], size).flatten(1)
+
+
+def cell_shares(clouds: Float[Tensor, "batch count 3"]) -> Float[Tensor, "batch cells"]:
+    """The share of the points of a cloud, scaled to radius 1, that lie in each cell of the cube around it."""
+    cells = ((in_unit_sphere(clouds.float()) + 1) / 2 * CELLS).long().clamp(0, CELLS - 1)
+    numbers = (cells[..., 0] * CELLS + cells[..., 1]) * CELLS + cells[..., 2]
+    return torch.nn.functional.one_hot(numbers, CELLS**3).float().mean(dim=1)
 
 
 def one_in_five(keys: Sequence[str], *, purpose: str) -> Bool[Tensor, " keys"]:

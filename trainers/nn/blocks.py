@@ -18,9 +18,9 @@ Biases = Literal["all", "query and value", "none"]
 """Which of query, key and value are projected with a bias. That of the key changes nothing that attention gives."""
 
 
-def layer_norm(width: int) -> nn.LayerNorm:
-    """Return the layer norm of vision transformers, with eps 1e-6 (the default of torch is 1e-5)."""
-    return nn.LayerNorm(width, eps=NORM_EPS)
+def layer_norm(width: int, *, eps: float = NORM_EPS) -> nn.LayerNorm:
+    """Return the layer norm of vision transformers, with eps 1e-6 as most have it (the default of torch is 1e-5)."""
+    return nn.LayerNorm(width, eps=eps)
 
 
 class KeylessBias(nn.Linear):
@@ -110,12 +110,13 @@ class Block(nn.Module):
         layer_scale: float | None = None,
         drop_path: float = 0.0,
         biases: Biases = "all",
+        norm_eps: float = NORM_EPS,
     ) -> None:
         super().__init__()
-        self.norm1 = layer_norm(width)
+        self.norm1 = layer_norm(width, eps=norm_eps)
         self.attention = Attention(width, heads=heads, biases=biases)
         self.added1 = _addition(width, layer_scale=layer_scale, drop_path=drop_path)
-        self.norm2 = layer_norm(width)
+        self.norm2 = layer_norm(width, eps=norm_eps)
         self.perceptron = Perceptron(width, ratio=ratio)
         self.added2 = _addition(width, layer_scale=layer_scale, drop_path=drop_path)
 
@@ -143,11 +144,15 @@ def stack_of_blocks(
     layer_scale: float | None = None,
     drop_path: float = 0.0,
     biases: Biases = "all",
+    norm_eps: float = NORM_EPS,
 ) -> nn.Sequential:
     """Return `depth` blocks to be run one after the other; branches are left out more and more, up to `drop_path`."""
     rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
     return nn.Sequential(
-        *(Block(width, heads=heads, layer_scale=layer_scale, drop_path=rate, biases=biases) for rate in rates)
+        *(
+            Block(width, heads=heads, layer_scale=layer_scale, drop_path=rate, biases=biases, norm_eps=norm_eps)
+            for rate in rates
+        )
     )
 
 
