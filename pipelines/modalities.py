@@ -246,7 +246,8 @@ class Waveform(_Tiled):
 class Points(_Tiled):
     """`count` points drawn from a cloud, with their first `columns` columns; models put them into `groups` groups.
 
-    Rendered as float32 [count, columns]. A cloud of fewer points gives some of them several times.
+    Rendered as float32 [count, columns]. A cloud of fewer points gives some of them several times. With `in_unit_sphere`
+    the points that were drawn are moved and scaled so that their mean is at 0 and the farthest at distance 1.
 
     Raises:
         SettingsError: There are fewer points than groups, or fewer than three columns.
@@ -256,6 +257,7 @@ class Points(_Tiled):
     columns: int = 3
     groups: int = 64
     neighbours: int = 32
+    in_unit_sphere: bool = False
     field: str = "points"
     name: str = ""
     look: int = 0

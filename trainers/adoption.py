@@ -4,6 +4,7 @@ from pathlib import Path
 
 from shards.errors import SettingsError
 from trainers.checkpoint import Checkpoint, Progress, discard_unfinished, listing, write
+from trainers.models.group_autoencoder import GroupAutoencoderNetwork
 from trainers.models.masked_autoencoder import MaskedAutoencoderNetwork
 from trainers.report.page import build_report
 from trainers.run import RunFolder, RunMismatchError
@@ -27,8 +28,10 @@ def adopt_weights(
     """
     card = RunCard.of(recipe, size=size, settings=settings, seed=SEED)
     network = card.rebuild(typed=recipe).network(seed=SEED)
-    if not isinstance(network, MaskedAutoencoderNetwork):
-        raise SettingsError(f"Published weights can be imported for the recipe mae, not for '{recipe}'.")
+    if not isinstance(network, MaskedAutoencoderNetwork | GroupAutoencoderNetwork):
+        raise SettingsError(
+            f"Published weights can be imported for the recipes mae, video_mae and point_mae, not for '{recipe}'."
+        )
     import_weights(read_checkpoint(weights), network, part=part)
     run = RunFolder(out)
     _open_folder(run, card)

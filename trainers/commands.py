@@ -272,7 +272,8 @@ def import_run(
 ) -> None:
     """Make a run out of published weights, to evaluate or to encode with.
 
-    Names of the official masked autoencoder code are understood, which timm uses too. Nothing in the file is executed.
+    Names of the official masked autoencoder codes of pictures, which timm uses too, of clips and of clouds are understood.
+    Nothing in the file is executed.
 
     Example:
 

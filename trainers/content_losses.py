@@ -42,12 +42,23 @@ def group_chamfer_l1(
 
     The values of a group run by point, then by axis. Source: Point-BERT, official code, `ChamferDistanceL1`.
     """
-    first, second = (
-        rearrange(values.float(), "batch group (point xyz) -> (batch group) point xyz", xyz=3)
-        for values in (predicted, wanted)
-    )
-    there, back = chamfer_distances(first, second)
+    there, back = chamfer_distances(_in_points(predicted), _in_points(wanted))
     return (_root(there).mean() + _root(back).mean()) / 2
+
+
+def group_chamfer_l2(
+    predicted: Float[Tensor, "batch groups values"], wanted: Float[Tensor, "batch groups others"]
+) -> Float[Tensor, ""]:
+    """Return the sum of the mean squared distances to the nearest point, both ways, of groups of points; not halved.
+
+    The values of a group run by point, then by axis. Source: Point-MAE, official code, `ChamferDistanceL2`.
+    """
+    there, back = chamfer_distances(_in_points(predicted), _in_points(wanted))
+    return there.mean() + back.mean()
+
+
+def _in_points(values: Float[Tensor, "batch groups values"]) -> Float[Tensor, "all_groups points 3"]:
+    return rearrange(values.float(), "batch group (point xyz) -> (batch group) point xyz", xyz=3)
 
 
 def _root(squared: Float[Tensor, "groups points"]) -> Float[Tensor, "groups points"]:

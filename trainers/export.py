@@ -60,20 +60,24 @@ def export_encoder(network: Network, modalities: Sequence[Modality]) -> Exported
 
     Raises:
         SettingsError: The network has no encoder that timm could run: it looks at something else, its positions are relative,
-            or it does not end in a norm over single tokens.
+            it lacks the class token or biases, or it does not end in a norm over single tokens.
     """
     image = modalities[0]
     if len(modalities) != 1 or not isinstance(image, Image):
         raise SettingsError("Only encoders of pictures have a layout in timm; this run looks at something else.")
     encoder = getattr(network, "encoder", None)
-    if not isinstance(encoder, VisibleEncoder | FilledEncoder) or not isinstance(encoder.norm, nn.LayerNorm):
+    if (
+        not isinstance(encoder, VisibleEncoder | FilledEncoder)
+        or not isinstance(encoder.norm, nn.LayerNorm)
+        or not _is_plain(encoder)
+    ):
         raise SettingsError(
-            f"{type(network).__name__} has no encoder that timm could run: only vision transformers of patches that end in "
-            "a layer norm are exported."
+            f"{type(network).__name__} has no encoder that timm could run: only vision transformers of patches are "
+            "exported that have a class token, biases for query, key and value, and end in a layer norm."
         )
     blocks = [block for block in encoder.blocks if isinstance(block, Block)]
     state = {
-        "cls_token": encoder.class_token,
+        "cls_token": encoder.get_parameter("class_token"),
         "pos_embed": _positions(encoder),
         "patch_embed.proj.weight": _convolution(encoder.embed.weight, image),
         "patch_embed.proj.bias": encoder.embed.bias,
@@ -82,6 +86,11 @@ def export_encoder(network: Network, modalities: Sequence[Modality]) -> Exported
         **{name: value for place, block in enumerate(blocks) for name, value in _block(place, block).items()},
     }
     return ExportedEncoder(state=state, model_args=_arguments(encoder, blocks, image))
+
+
+def _is_plain(encoder: VisibleEncoder | FilledEncoder) -> bool:
+    """Whether an encoder has a class token, and its first block, like all of them, every bias."""
+    return encoder.class_token is not None and "attention.qkv.bias" in encoder.blocks[0].state_dict()
 
 
 def _block(place: int, block: Block) -> dict[str, Tensor]:

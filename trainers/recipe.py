@@ -13,7 +13,7 @@ What a training loop needs of it:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -22,7 +22,8 @@ from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.masking.plan import Masking, MaskPlan, stored_of_masking
-from pipelines.modalities import Modality, Stored
+from pipelines.modalities import Clip, Modality, Stored
+from pipelines.randomness import Draws
 from pipelines.views import FreshViews
 from shards.errors import SettingsError, did_you_mean
 from trainers.nn.gather import gather_tokens
@@ -33,15 +34,22 @@ Decoder = Callable[[Tensor], Tensor]
 """From the rows of a stored target as they are on disk to what its teacher said; see `pipelines.target_coding`."""
 
 
+Augmentation = Callable[[Tensor, Draws], Tensor]
+"""From what a batch holds of a modality and the draws of its samples to what is learned from; on the batch's device."""
+
+
 @runtime_checkable
 class Views(Protocol):
-    """How samples are looked at, before the side of the picture is known."""
+    """How samples are looked at, before the side of the picture and the length of the clip are known."""
 
-    def fresh(self, size: int) -> FreshViews:
-        """Return the views to train on, with pictures of `size` x `size` pixels; 0 where there is no picture."""
+    def fresh(self, size: int, frames: int) -> FreshViews:
+        """Return the views to train on, with `frames` pictures of `size` x `size` pixels.
+
+        `frames` is 0 where there is no clip, and `size` where there is no picture either.
+        """
         ...
 
-    def still(self, size: int) -> FreshViews:
+    def still(self, size: int, frames: int) -> FreshViews:
         """Return the views to evaluate on, the same in every epoch."""
         ...
 
@@ -153,7 +161,8 @@ class Training:
 class Recipe:
     """One experiment, complete and immutable.
 
-    `paper` is the arXiv identifier, as `arXiv:2111.06377`. `masking` maps the name of each modality to its masking.
+    `paper` is the arXiv identifier, as `arXiv:2111.06377`. `masking` maps the name of each modality to its masking,
+    `augmentation` that of some to what is done with them in training alone, after they are rendered and masked.
     Construction raises SettingsError when a slot refers to something another slot does not have.
     """
 
@@ -166,12 +175,14 @@ class Recipe:
     model: Architecture
     objective: tuple[Term | Penalty, ...]
     training: Training
+    augmentation: Mapping[str, Augmentation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         modalities = [modality.name for modality in self.modalities]
         names = [target.name for target in self.targets]
         _require_known(self.name, "masking", self.masking, "modality", modalities)
         _require_known(self.name, "modality", modalities, "masking", self.masking)
+        _require_known(self.name, "augmentation", self.augmentation, "modality", modalities)
         _require_known(self.name, "target", (target.modality for target in self.targets), "modality", modalities)
         predicted = [term.target for term in self.objective if isinstance(term, Term)]
         _require_known(self.name, "term", predicted, "target", names)
@@ -186,16 +197,21 @@ class Recipe:
         """Side of the pictures of this recipe in pixels; 0 where no modality has pictures."""
         return next((modality.size for modality in self.modalities if hasattr(modality, "size")), 0)
 
+    @property
+    def clip_frames(self) -> int:
+        """Frames of the clips of this recipe; 0 where no modality is a clip."""
+        return next((modality.frames for modality in self.modalities if isinstance(modality, Clip)), 0)
+
     def fresh_views(self) -> FreshViews:
         """Return the views to train on, at the size of the pictures.
 
         Not to be used when `stored_targets()` names any: those were computed on recorded views, which are replayed.
         """
-        return self.views.fresh(self.picture_size)
+        return self.views.fresh(self.picture_size, self.clip_frames)
 
     def still_views(self) -> FreshViews:
         """Return the views to evaluate on."""
-        return self.views.still(self.picture_size)
+        return self.views.still(self.picture_size, self.clip_frames)
 
     def stored_targets(self) -> tuple[str, ...]:
         """Return the names of the stored targets that batches must carry in `Batch.stored`; see `trainers.reads`."""
@@ -203,6 +219,14 @@ class Recipe:
         looked_at = (name for masking in self.masking.values() for name in stored_of_masking(masking))
         shown = (modality.stored for modality in self.modalities if isinstance(modality, Stored))
         return tuple(dict.fromkeys((*predicted, *looked_at, *shown)))
+
+    def augmented(self, batch: Batch, *, seed: int) -> Batch:
+        """Return the batch that is learned from; draws depend on `seed`, and epoch and key of each sample alone."""
+        if not self.augmentation:
+            return batch
+        draws = Draws.of(batch.keys, epochs=batch.visits.epochs.tolist(), seed=seed)
+        changed = {name: change(batch.inputs[name], draws) for name, change in self.augmentation.items()}
+        return replace(batch, inputs={**batch.inputs, **changed})
 
     def outputs(self) -> dict[str, Output]:
         """Return how many values are predicted, and where, by target."""

@@ -118,7 +118,7 @@ class Learner:
             group["lr"] = lr
         torch.manual_seed(hash_key(self._seed, taken, self._world.rank, "step"))
         self.optimiser.zero_grad(set_to_none=True)
-        losses = self._accumulate_gradients(batch)
+        losses = self._accumulate_gradients(self._recipe.augmented(batch, seed=self._seed))
         grad_norm = self._clip()
         self.optimiser.step()
         return StepResult(

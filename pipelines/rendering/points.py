@@ -12,6 +12,7 @@ from pipelines.permutation import permute
 from pipelines.randomness import hash_key
 from pipelines.rendering.boxes import fact
 from pipelines.rendering.renderer import Facts, Payload
+from pipelines.transforms.clouds import to_unit_sphere
 from pipelines.transforms.errors import DecodeError
 from pipelines.transforms.points import decode_points
 from pipelines.views import Extent, View
@@ -23,7 +24,7 @@ class PointsRenderer:
     """Renders a subset of a cloud as float32 [count, columns]; the view's ticket draws the points and their order.
 
     Points are drawn without replacement. Of a cloud that is smaller every point is taken, and then again in the same
-    order until there are enough. Coordinates are as stored.
+    order until there are enough. Coordinates are as stored, unless the modality wants them in the unit sphere.
     """
 
     modality: Points
@@ -60,4 +61,5 @@ class PointsRenderer:
             raise DecodeError("It has no points.")
         places = np.arange(self.modality.count, dtype=np.int64) % len(cloud)
         drawn = permute(places, size=len(cloud), key=hash_key(view.ticket, "points"))
-        return torch.from_numpy(cloud[drawn, : self.modality.columns]), self.modality.num_tokens
+        shown = torch.from_numpy(cloud[drawn, : self.modality.columns])
+        return to_unit_sphere(shown[None])[0] if self.modality.in_unit_sphere else shown, self.modality.num_tokens

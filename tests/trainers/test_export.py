@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,10 @@ def test_the_command_refuses_a_name_that_is_no_safetensors_file(tmp_path: Path) 
     result = CliRunner().invoke(app, ["export", str(tmp_path), str(tmp_path / "encoder.pth")])
     assert isinstance(result.exception, SettingsError)
     assert "end in .safetensors" in str(result.exception)
+
+
+def test_an_encoder_without_class_token_or_biases_is_not_exported() -> None:
+    for changed in (replace(AUTOENCODER, class_token=False), replace(AUTOENCODER, biases="query and value")):
+        network = changed.build((IMAGE,), outputs={"patches": Output(dim=IMAGE.patch_values)})
+        with pytest.raises(SettingsError, match="have a class token, biases for"):
+            export_encoder(network, [IMAGE])

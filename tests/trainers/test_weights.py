@@ -9,7 +9,7 @@ from torch import Tensor
 from pipelines.modalities import Image
 from trainers.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderNetwork
 from trainers.nn.network import Output
-from trainers.weights import WeightsError, import_weights, read_checkpoint
+from trainers.weights import WeightsError, import_weights, our_name, read_checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mae.safetensors"
 
@@ -130,3 +130,17 @@ def test_positions_that_are_not_the_fixed_table_are_refused(official: dict[str, 
     official["pos_embed"] = official["pos_embed"] + 0.01
     with pytest.raises(WeightsError, match=r"'pos_embed' differs from the fixed sine-cosine table by up to 0\.01"):
         import_weights(official, network_of())
+
+
+def test_a_state_under_another_name_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.pth"
+    torch.save({"base_model": {"module.MAE_encoder.norm.weight": torch.ones(3)}, "epoch": 300}, path)
+    assert list(read_checkpoint(path)) == ["MAE_encoder.norm.weight"]
+
+
+def test_names_of_clips_and_clouds_are_understood() -> None:
+    assert our_name("encoder.blocks.3.attn.q_bias") == "encoder.blocks.3.attention.qkv.query_bias"
+    assert our_name("decoder.blocks.0.mlp.fc1.bias") == "decoder.blocks.0.perceptron.expand.bias"
+    assert our_name("MAE_encoder.blocks.blocks.1.norm1.weight") == "encoder.blocks.1.norm1.weight"
+    assert our_name("MAE_encoder.encoder.first_conv.1.running_mean") == "embed.first.1.running_mean"
+    assert our_name("encoder.blocks.3.attn.k_bias") is None

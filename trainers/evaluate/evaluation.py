@@ -19,7 +19,7 @@ from pipelines.stream import sequential
 from shards.dataset import Dataset
 from shards.storage import make_folder, replace_file
 from trainers.checkpoint import CheckpointError, latest, restore_network
-from trainers.evaluate.features import Features, encoder_extractor, extract, pixel_extractor
+from trainers.evaluate.features import Features, encoder_extractor, extract, raw_extractor, raw_name
 from trainers.evaluate.labels import class_numbers, renumber, require_known_numbers
 from trainers.evaluate.probes import majority, probe, reason_to_skip, split
 from trainers.evaluate.reconstruction import Reconstruction, contact_sheet, reason_not_to_draw, reconstruct
@@ -32,7 +32,7 @@ from trainers.run import RunFolder
 
 logger = logging.getLogger(__name__)
 
-TRAINED, UNTRAINED, PIXELS = "trained encoder", "same encoder, random weights", "raw pixels"
+TRAINED, UNTRAINED = "trained encoder", "same encoder, random weights"
 BATCH = 64
 PICTURES = 8
 
@@ -160,11 +160,12 @@ def _both_features(
 
 
 def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers: int) -> Features:
-    """Vectors of the trained and the untrained encoder and of the pixels, in one pass over the data."""
+    """Vectors of the trained and the untrained encoder and of the samples themselves, in one pass over the data."""
+    shown = subject.recipe.modalities[0]
     extractors = {
         TRAINED: encoder_extractor(subject.network, device=subject.device, dtype=subject.dtype),
         UNTRAINED: encoder_extractor(subject.untrained(), device=subject.device, dtype=subject.dtype),
-        PIXELS: pixel_extractor(subject.recipe.modalities[0].name),
+        raw_name(shown): raw_extractor(shown),
     }
     return extract(subject.batches(dataset, workers=workers), extractors, limit=limit)
 

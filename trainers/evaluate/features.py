@@ -1,26 +1,30 @@
-"""Features of samples, one vector each, from a frozen network or from the pixels themselves."""
+"""Features of samples, one vector each, from a frozen network or from what is stored itself."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.device.choice import autocast
+from pipelines.modalities import Clip, Image, LogMel, Modality, Points
 from pipelines.randomness import hash_key
+from pipelines.tokenizers.vq.groups import in_unit_sphere
 from shards.schema import ABSENT
 from trainers.nn.network import Network
 
 PIXEL_SIDE = 32
 """Raw pixels are compared at this side at most: more adds width, not knowledge."""
+CELLS = 8
+"""Cells along each axis into which the unit cube around a cloud is cut."""
 TEST_SHARE = 5
 """One of this many samples is a test sample."""
 
 Extractor = Callable[[Batch], Tensor]
-"""From a batch of uint8 pictures to float32 [batch, width]."""
+"""From a batch to float32 [batch, width]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,7 @@ def _known_labels(batch: Batch) -> Bool[Tensor, " batch"]:
 
 
 def encoder_extractor(network: Network, *, device: torch.device, dtype: torch.dtype) -> Extractor:
-    """The network's own summary of a whole, unmasked picture. The network is put into evaluation mode."""
+    """The network's own summary of a whole, unmasked sample. The network is put into evaluation mode."""
     network.eval()
 
     @torch.no_grad()
@@ -84,22 +88,54 @@ def encoder_extractor(network: Network, *, device: torch.device, dtype: torch.dt
     return encoded
 
 
-def pixel_extractor(field: str) -> Extractor:
-    """The picture itself, shrunk to at most 32 x 32 with antialiasing and laid out in a row."""
-
-    def pixels(batch: Batch) -> Tensor:
-        return shrunk_pixels(batch.inputs[field])
-
-    return pixels
+def raw_name(modality: Modality) -> str:
+    """What the values of `raw_extractor` are called."""
+    return "raw pixels" if isinstance(modality, Image | Clip) else "raw values"
 
 
-def shrunk_pixels(images: UInt8[Tensor, "batch channels side side"]) -> Float[Tensor, "batch values"]:
-    """Pictures at `PIXEL_SIDE` at most, as values from 0 to 1 (bicubic-free, so never outside), row-major."""
+def raw_extractor(modality: Modality) -> Extractor:
+    """The sample itself as a row of values.
+
+    A picture, or the mean of the frames of a clip, of 32 x 32 pixels at most; the means of 32 x 32 parts of a spectrogram;
+    how many points of a cloud are in each of 8 x 8 x 8 cells.
+    """
+
+    def raw(batch: Batch) -> Tensor:
+        inputs = batch.inputs[modality.name]
+        match modality:
+            case Clip():
+                return shrunk_pixels(inputs.float().mean(dim=2))
+            case LogMel():
+                return mean_parts(inputs)
+            case Points():
+                return cell_shares(inputs[..., :3])
+            case _:
+                return shrunk_pixels(inputs)
+
+    return raw
+
+
+def shrunk_pixels(images: Shaped[Tensor, "batch channels side side"]) -> Float[Tensor, "batch values"]:
+    """Pictures of pixels from 0 to 255, at `PIXEL_SIDE` at most, as values from 0 to 1 (never outside), row-major."""
     values = images.float() / 255
     if images.shape[-1] > PIXEL_SIDE:
         size = (PIXEL_SIDE, PIXEL_SIDE)
         values = torch.nn.functional.interpolate(values, size=size, mode="bilinear", antialias=True)
     return rearrange(values, "batch channels row column -> batch (channels row column)")
+
+
+def mean_parts(features: Float[Tensor, "batch frames bins"]) -> Float[Tensor, "batch values"]:
+    """The means of parts of a spectrogram, `PIXEL_SIDE` along both axes at most, by time, then bin."""
+    frames, bins = features.shape[1:]
+    size = (min(frames, PIXEL_SIDE), min(bins, PIXEL_SIDE))
+    return torch.nn.functional.adaptive_avg_pool2d(features.float()[:, None], size).flatten(1)
+
+
+def cell_shares(clouds: Float[Tensor, "batch count 3"]) -> Float[Tensor, "batch cells"]:
+    """The share of the points of a cloud, scaled to radius 1, that lie in each cell of the cube around it."""
+    cells = ((in_unit_sphere(clouds.float()) + 1) / 2 * CELLS).long().clamp(0, CELLS - 1)
+    numbers = (cells[..., 0] * CELLS + cells[..., 1]) * CELLS + cells[..., 2]
+    return torch.nn.functional.one_hot(numbers, CELLS**3).float().mean(dim=1)
 
 
 def one_in_five(keys: Sequence[str], *, purpose: str) -> Bool[Tensor, " keys"]:

@@ -1,6 +1,7 @@
 """Pictures of what a network imagines behind the mask: original, what it saw, what it predicts."""
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
 from pipelines.transforms.patches import unpatchify
 from trainers.nn.embed import image_patches
 from trainers.nn.network import Network
-from trainers.recipe import Recipe
+from trainers.recipe import Recipe, Target
 from trainers.targets.hog import HogTarget
 from trainers.targets.patches import NormalisedPatches, PixelPatches, patch_statistics
 
@@ -56,7 +57,7 @@ def reconstruct(network: Network, recipe: Recipe, batch: Batch) -> Reconstructio
     if reason is not None:
         return reason
     network.eval()
-    target = next(target for target in recipe.targets if isinstance(target, DRAWN))
+    target = next(target for target in recipe.targets if _is_drawn(recipe, target))
     modality = recipe.modality(target.modality)
     predicted = network(batch.inputs, batch.plans)[target.name].float()
     if isinstance(target, HogTarget):
@@ -71,13 +72,20 @@ def reconstruct(network: Network, recipe: Recipe, batch: Batch) -> Reconstructio
 
 def reason_not_to_draw(recipe: Recipe) -> str | None:
     """Return why nothing can be drawn of what a recipe predicts, or None where something can."""
-    if any(isinstance(target, DRAWN) for target in recipe.targets):
+    if any(_is_drawn(recipe, target) for target in recipe.targets):
         return None
+    others = [modality.name for modality in recipe.modalities if not isinstance(modality, Image)]
+    if others:
+        return f"only single pictures are drawn, and this recipe predicts of {', '.join(others)}"
     names = ", ".join(target.name for target in recipe.targets)
     return (
         f"what this recipe predicts ({names}) are neither pixels nor gradient histograms, and what a teacher says of "
         "the pictures shown here is not stored"
     )
+
+
+def _is_drawn(recipe: Recipe, target: Target) -> TypeGuard[NormalisedPatches | PixelPatches | HogTarget]:
+    return isinstance(target, DRAWN) and isinstance(recipe.modality(target.modality), Image)
 
 
 def _pixels(

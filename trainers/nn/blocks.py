@@ -1,33 +1,51 @@
 """The pre-norm transformer block: full self-attention and a two-layer perceptron, each behind a residual."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import linear, scaled_dot_product_attention
 from torchvision.ops import StochasticDepth
 
 from shards.errors import SettingsError
 
 NORM_EPS = 1e-6
 
+Biases = Literal["all", "query and value", "none"]
+"""Which of query, key and value are projected with a bias. That of the key changes nothing that attention gives."""
 
-def layer_norm(width: int) -> nn.LayerNorm:
-    """Return the layer norm of vision transformers, with eps 1e-6 (the default of torch is 1e-5)."""
-    return nn.LayerNorm(width, eps=NORM_EPS)
+
+def layer_norm(width: int, *, eps: float = NORM_EPS) -> nn.LayerNorm:
+    """Return the layer norm of vision transformers, with eps 1e-6 as most have it (the default of torch is 1e-5)."""
+    return nn.LayerNorm(width, eps=eps)
+
+
+class KeylessBias(nn.Linear):
+    """A fused projection to query, key and value, of which the key has no bias (Bao et al., arXiv:2106.08254)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, 3 * width, bias=False)
+        self.query_bias = nn.Parameter(torch.zeros(width))
+        self.value_bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens fused"]:
+        """Return query, key and value side by side."""
+        bias = torch.cat([self.query_bias, torch.zeros_like(self.query_bias), self.value_bias])
+        return linear(tokens, self.weight, bias)
 
 
 class Attention(nn.Module):
     """Multi-head self-attention; the fused projection gives query, key, value, each split into heads, then channels."""
 
-    def __init__(self, width: int, *, heads: int) -> None:
+    def __init__(self, width: int, *, heads: int, biases: Biases = "all") -> None:
         super().__init__()
         if width % heads:
             raise SettingsError(f"a width of {width} cannot be split into {heads} attention heads of equal width")
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = _fused_projection(width, biases)
         self.projection = nn.Linear(width, width)
 
     def forward(
@@ -43,6 +61,10 @@ class Attention(nn.Module):
         mixed = scaled_dot_product_attention(query, key, value, None if bias is None else bias.to(query.dtype))
         joined: Tensor = self.projection(rearrange(mixed, "batch heads tokens dim -> batch tokens (heads dim)"))
         return joined
+
+
+def _fused_projection(width: int, biases: Biases) -> nn.Linear:
+    return KeylessBias(width) if biases == "query and value" else nn.Linear(width, 3 * width, bias=biases == "all")
 
 
 class Perceptron(nn.Module):
@@ -80,13 +102,21 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, width: int, *, heads: int, ratio: int = 4, layer_scale: float | None = None, drop_path: float = 0.0
+        self,
+        width: int,
+        *,
+        heads: int,
+        ratio: int = 4,
+        layer_scale: float | None = None,
+        drop_path: float = 0.0,
+        biases: Biases = "all",
+        norm_eps: float = NORM_EPS,
     ) -> None:
         super().__init__()
-        self.norm1 = layer_norm(width)
-        self.attention = Attention(width, heads=heads)
+        self.norm1 = layer_norm(width, eps=norm_eps)
+        self.attention = Attention(width, heads=heads, biases=biases)
         self.added1 = _addition(width, layer_scale=layer_scale, drop_path=drop_path)
-        self.norm2 = layer_norm(width)
+        self.norm2 = layer_norm(width, eps=norm_eps)
         self.perceptron = Perceptron(width, ratio=ratio)
         self.added2 = _addition(width, layer_scale=layer_scale, drop_path=drop_path)
 
@@ -107,11 +137,23 @@ def _addition(width: int, *, layer_scale: float | None, drop_path: float) -> nn.
 
 
 def stack_of_blocks(
-    width: int, *, depth: int, heads: int, layer_scale: float | None = None, drop_path: float = 0.0
+    width: int,
+    *,
+    depth: int,
+    heads: int,
+    layer_scale: float | None = None,
+    drop_path: float = 0.0,
+    biases: Biases = "all",
+    norm_eps: float = NORM_EPS,
 ) -> nn.Sequential:
     """Return `depth` blocks to be run one after the other; branches are left out more and more, up to `drop_path`."""
     rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
-    return nn.Sequential(*(Block(width, heads=heads, layer_scale=layer_scale, drop_path=rate) for rate in rates))
+    return nn.Sequential(
+        *(
+            Block(width, heads=heads, layer_scale=layer_scale, drop_path=rate, biases=biases, norm_eps=norm_eps)
+            for rate in rates
+        )
+    )
 
 
 def run_blocks(

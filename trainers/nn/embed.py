@@ -1,16 +1,44 @@
-"""From pictures to tokens."""
+"""From pictures, clips and sound to the patches that are embedded."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
-from einops import repeat
+from einops import rearrange, repeat
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from pipelines.modalities import Image
+from pipelines.modalities import Clip, Image, LogMel, Modality
+from pipelines.tokenizers.vq.contents import LOGMEL_MEAN, LOGMEL_STD
 from pipelines.transforms.image import normalise
 from pipelines.transforms.patches import patchify
 from shards.errors import SettingsError
+
+AnyModality = TypeVar("AnyModality", bound=Modality)
+
+Gridded = Image | Clip | LogMel
+"""Modalities that are cut into patches of one size."""
+
+
+def patches_of(modality: Gridded, inputs: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch tokens values"]:
+    """Return the normalised patches of what a batch holds of a modality, in the order of its tokens."""
+    match modality:
+        case Image():
+            return image_patches(inputs, patch=modality.patch)
+        case Clip():
+            return clip_patches(inputs, modality)
+        case LogMel():
+            return spectrogram_patches(inputs, patch=modality.patch)
+
+
+def require_gridded(modality: Modality, *, architecture: str) -> Gridded:
+    """Return a modality that is cut into patches; raises SettingsError if it is of another kind."""
+    if not isinstance(modality, Gridded):
+        raise SettingsError(
+            f"{architecture} embeds patches of a picture, a clip or a spectrogram; '{modality.name}' is a "
+            f"{type(modality).__name__}. Choose another recipe."
+        )
+    return modality
 
 
 def image_patches(
@@ -24,12 +52,42 @@ def image_patches(
     return patchify(normalised, patch)
 
 
+def clip_patches(
+    clips: Shaped[Tensor, "batch channels frames side side"], clip: Clip
+) -> Float[Tensor, "batch tokens values"]:
+    """Return the tubelets of normalised clips; the values of one run by time, row, column, channel (channel fastest).
+
+    uint8 pixels are normalised first; floating point clips are taken as normalised already.
+    """
+    frames = rearrange(clips, "batch channel frame row column -> (batch frame) channel row column")
+    normalised = frames if frames.is_floating_point() else normalise(frames)
+    return rearrange(
+        normalised,
+        "(batch time t) channel (row y) (column x) -> batch (time row column) (t y x channel)",
+        time=clip.grid[0],
+        t=clip.tubelet,
+        y=clip.patch,
+        x=clip.patch,
+    )
+
+
+def spectrogram_patches(
+    features: Float[Tensor, "batch frames bins"], *, patch: int
+) -> Float[Tensor, "batch tokens values"]:
+    """Return the patches of log-mel features, normalised to mean 0 and deviation 1/2 over AudioSet; bins run fastest.
+
+    (Huang et al., arXiv:2207.06405, official code.)
+    """
+    normalised = (features - LOGMEL_MEAN) / (2 * LOGMEL_STD)
+    return patchify(normalised[:, None], patch)
+
+
 def every_token(batch: int, *, length: int, device: torch.device) -> Int[Tensor, "batch {length}"]:
     """Return the index of all tokens, in order, for each sample."""
     return repeat(torch.arange(length, device=device), "token -> batch token", batch=batch)
 
 
-def only_modality(modalities: Sequence[Image], *, architecture: str) -> Image:
+def only_modality(modalities: Sequence[AnyModality], *, architecture: str) -> AnyModality:
     """Return the one modality of a single-stream architecture; raises SettingsError if there are more or none."""
     if len(modalities) != 1:
         fields = ", ".join(modality.name for modality in modalities) or "none"

@@ -1,11 +1,13 @@
-"""Positions of tokens in a grid."""
+"""Positions of tokens in a grid: fixed tables of sines and cosines."""
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from pipelines.modalities import Clip
 from shards.errors import SettingsError
+from trainers.nn.embed import Gridded
 
 MAX_PERIOD = 10_000.0
 
@@ -29,3 +31,25 @@ def sincos_2d(grid: tuple[int, int], *, width: int) -> Float[Tensor, "tokens wid
     row, column = torch.meshgrid(rows, columns, indexing="ij")
     halves = [sincos_1d(rearrange(places, "row column -> (row column)"), width=width // 2) for places in (column, row)]
     return torch.cat(halves, dim=1).float()
+
+
+def interleaved_sincos(places: Float[Tensor, " places"], *, width: int) -> Float[Tensor, "places width"]:
+    """Return sine, cosine, sine, ... of every place times `10000 ** (-2 i / width)`, for pair i, float32.
+
+    The frequencies of `sincos_1d`, with sines and cosines side by side (Vaswani et al., arXiv:1706.03762, section 3.5).
+    """
+    halves = rearrange(sincos_1d(places, width=width), "place (half pair) -> place (pair half)", half=2)
+    return halves.float()
+
+
+def position_table(modality: Gridded, *, width: int) -> Float[Tensor, "tokens width"]:
+    """Return the fixed table for the tokens of a modality: by row and column, or, in a clip, by number alone.
+
+    A clip's tokens are numbered by time, row, column, and get one-dimensional positions (Tong et al., arXiv:2203.12602,
+    official code). Raises SettingsError if the width does not allow it.
+    """
+    if not isinstance(modality, Clip):
+        return sincos_2d(modality.grid, width=width)
+    if width % 2:
+        raise SettingsError(f"sine-cosine positions need an even width, not {width}")
+    return interleaved_sincos(torch.arange(modality.num_tokens, dtype=torch.float64), width=width)

@@ -8,27 +8,45 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pipelines.modalities import Image
-from trainers.nn.blocks import run_blocks, stack_of_blocks
+from trainers.nn.blocks import Biases, run_blocks, stack_of_blocks
+from trainers.nn.embed import Gridded
 from trainers.nn.initialise import TOKEN_STD, xavier_
-from trainers.nn.positions import sincos_2d
+from trainers.nn.positions import position_table
 
 
 class VisibleEncoder(nn.Module):
-    """Patches at given places -> class token and encoded tokens; `norm` ends it, positions are fixed sines and cosines."""
+    """Patches at given places -> class token, if there is one, and encoded tokens.
+
+    `norm` ends it, positions are fixed sines and cosines.
+    """
 
     def __init__(
-        self, image: Image, *, width: int, depth: int, heads: int, norm: nn.Module, drop_path: float = 0.0
+        self,
+        modality: Gridded,
+        *,
+        width: int,
+        depth: int,
+        heads: int,
+        norm: nn.Module,
+        drop_path: float = 0.0,
+        biases: Biases = "all",
+        class_token: bool = True,
     ) -> None:
         super().__init__()
-        self.embed = nn.Linear(image.patch_values, width)
-        self.class_token = nn.Parameter(torch.empty(1, 1, width))
-        self.blocks = stack_of_blocks(width, depth=depth, heads=heads, drop_path=drop_path)
+        self.embed = nn.Linear(modality.patch_values, width)
+        self.class_token = nn.Parameter(torch.empty(1, 1, width)) if class_token else None
+        self.blocks = stack_of_blocks(width, depth=depth, heads=heads, drop_path=drop_path, biases=biases)
         self.norm = norm
         self.positions: Tensor
-        self.register_buffer("positions", sincos_2d(image.grid, width=width), persistent=False)
+        self.register_buffer("positions", position_table(modality, width=width), persistent=False)
         xavier_(self)
-        nn.init.normal_(self.class_token, std=TOKEN_STD)
+        for token in self.prefix:
+            nn.init.normal_(token, std=TOKEN_STD)
+
+    @property
+    def prefix(self) -> list[nn.Parameter]:
+        """The tokens that come before those of patches: the class token, or none."""
+        return [] if self.class_token is None else [self.class_token]
 
     def tokens(
         self, patches: Float[Tensor, "batch visible values"], index: Int[Tensor, "batch visible"]
@@ -42,8 +60,8 @@ class VisibleEncoder(nn.Module):
     ) -> list[Float[Tensor, "batch encoded width"]]:
         """Return the class token, which has no position, and the tokens in the order of `index`, after each block."""
         tokens = self.tokens(patches, index)
-        class_token = self.class_token.expand(tokens.shape[0], -1, -1)
-        return run_blocks(self.blocks, torch.cat([class_token, tokens], dim=1))
+        prefix = [token.expand(tokens.shape[0], -1, -1) for token in self.prefix]
+        return run_blocks(self.blocks, torch.cat([*prefix, tokens], dim=1))
 
     def forward(
         self, patches: Float[Tensor, "batch visible values"], index: Int[Tensor, "batch visible"]

@@ -12,21 +12,22 @@ from pipelines.modalities import Points
 
 @dataclass(frozen=True, kw_only=True)
 class PointGroups:
-    """Groups, each in coordinates from its centre, and the centres in those of the cloud.
-
-    The cloud is moved and scaled so that its mean is at 0 and its farthest point at distance 1.
-    """
+    """Groups, each in coordinates from its centre, and the centres in those of the cloud."""
 
     centres: Float[Tensor, "batch groups 3"]
     points: Float[Tensor, "batch groups neighbours 3"]
 
 
 def group_points(clouds: Float[Tensor, "batch count columns"], modality: Points) -> PointGroups:
-    """Return the groups of each cloud (Pang et al., arXiv:2203.06604, section 3.1); attributes are left out.
+    """Return the groups of each cloud after it was moved and scaled to mean 0 and radius 1; attributes are left out."""
+    return groups_as_placed(in_unit_sphere(clouds[..., :3].float()), modality)
+
+
+def groups_as_placed(places: Float[Tensor, "batch count 3"], modality: Points) -> PointGroups:
+    """Return the groups of each cloud where it is (Pang et al., arXiv:2203.06604, section 3.1).
 
     The first centre is the first point, so equal rows give equal groups. Points of a group run from the nearest on.
     """
-    places = in_unit_sphere(clouds[..., :3].float())
     centres = _rows(places, farthest_points(places, modality.groups))
     nearest = nearest_points(places, centres, modality.neighbours)
     flat = _rows(places, nearest.flatten(1))

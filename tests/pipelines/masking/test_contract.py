@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.masking.as_if_full import AsIfFull
 from pipelines.masking.block import BlockPatches
 from pipelines.masking.budget import Alpha, Shares, TokenBudgets, VisibleBudget
 from pipelines.masking.colour import ColourNoisePatches
@@ -77,6 +78,7 @@ CASES = {
     "score": Case(ScoredPatches(score="attention", ratio=0.5, random=0.3), (IMAGE,), FULL),
     "score, drawn": Case(ScoredPatches(score="attention", ratio=0.5, hidden="lowest", temperature=1.0), (IMAGE,), FULL),
     "motion": Case(MotionPatches(ratio=0.75), (CLIP,), FULL),
+    "as if full": Case(AsIfFull(masking=RandomPatches(ratio=0.8)), (LOGMEL,), FULL),
     "random targets": Case(RandomTargets(masking=RandomPatches(ratio=0.75)), (IMAGE,), FULL, leaves_out=True),
     "running cells": Case(RunningCellTargets(masking=TubePatches(ratio=0.9)), (CLIP,), FULL, leaves_out=True),
     "random targets of spans": Case(

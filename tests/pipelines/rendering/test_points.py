@@ -71,6 +71,14 @@ def test_columns_beyond_those_of_the_modality_are_left_out() -> None:
     assert not CLOUD.empty(2).any()
 
 
+def test_the_points_that_are_drawn_are_put_into_the_unit_sphere_and_their_colours_left() -> None:
+    modality = Points(count=32, groups=4, neighbours=8, columns=6, in_unit_sphere=True)
+    row, _ = rendered(PointsRenderer(modality=modality), numbered(100), View(ticket=3))
+    assert row[:, 0].mean().abs() < 1e-6
+    assert row[:, :3].norm(dim=1).max() == pytest.approx(1.0)
+    assert (row[:, 5] == 0.5).all()
+
+
 def test_a_cloud_that_does_not_fit_is_refused() -> None:
     wide = PointsRenderer(modality=Points(count=32, groups=4, neighbours=8, columns=7))
     with pytest.raises(SettingsError, match="'points' takes 7 columns, but the field 'points' has 6: x, y, z, red"):

@@ -13,17 +13,10 @@ from shards.dataset import Dataset
 from shards.errors import StorageError
 from tests.trainers.conftest import tiny_run, train
 from trainers.checkpoint import CheckpointError
-from trainers.evaluate.evaluation import (
-    PIXELS,
-    TRAINED,
-    UNTRAINED,
-    Subject,
-    evaluate,
-    is_held_out,
-    load_subject,
-)
+from trainers.evaluate.evaluation import TRAINED, UNTRAINED, Subject, evaluate, is_held_out, load_subject
 from trainers.run import RunFolder
 
+PIXELS = "raw pixels"
 CPU = torch.device("cpu")
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.batch import Batch
 from tests.batches import make_batch
-from trainers.evaluate.features import extract, one_in_five, shrunk_pixels
+from trainers.evaluate.features import cell_shares, extract, mean_parts, one_in_five, shrunk_pixels
 
 
 def batches(labels: list[list[int]]) -> Iterator[Batch]:
@@ -52,3 +52,17 @@ def test_about_one_key_in_five_is_picked_and_purposes_differ() -> None:
     test, held_out = one_in_five(keys, purpose="test"), one_in_five(keys, purpose="held out")
     assert 900 < test.sum() < 1100
     assert 150 < (test & held_out).sum() < 250
+
+
+def test_clouds_are_compared_by_the_cells_their_points_are_in_whatever_their_order_and_place() -> None:
+    clouds = torch.randn(3, 50, 3, generator=torch.Generator().manual_seed(0))
+    shares = cell_shares(clouds)
+    assert shares.shape == (3, 512)
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(3))
+    torch.testing.assert_close(cell_shares(clouds.flip(1)), shares)
+    torch.testing.assert_close(cell_shares(4 * clouds), shares)
+
+
+def test_sound_is_compared_by_the_means_of_its_parts() -> None:
+    features = torch.arange(2 * 64 * 16.0).reshape(2, 64, 16)
+    assert torch.equal(mean_parts(features), features.unflatten(1, (32, 2)).mean(dim=2).flatten(1))

@@ -1,9 +1,15 @@
+from dataclasses import replace
+
+import pytest
 import torch
 
-from pipelines.modalities import Image
+from pipelines.modalities import Clip, Image, Points
+from shards.errors import SettingsError
 from trainers.models.masked_autoencoder import MaskedAutoencoder
+from trainers.nn.blocks import Attention, KeylessBias
 from trainers.nn.network import Output
 
+CLIP = Clip(size=16, patch=8, frames=4)
 ARCHITECTURE = MaskedAutoencoder(width=96, depth=2, heads=3, decoder_width=64, decoder_depth=1, decoder_heads=2)
 
 
@@ -30,3 +36,35 @@ def test_encoder_runs_on_visible_tokens_alone() -> None:
     network = ARCHITECTURE.build((Image(size=32, patch=8),), outputs={"patches": Output(dim=192)})
     encoded = network.encoder(torch.zeros(2, 4, 192), torch.tensor([[0, 3, 5, 7]] * 2))
     assert encoded.shape == (2, 5, 96)
+
+
+def test_a_key_without_bias_changes_nothing_that_attention_gives() -> None:
+    torch.manual_seed(0)
+    partial = Attention(24, heads=3, biases="query and value")
+    assert isinstance(partial.qkv, KeylessBias)
+    torch.nn.init.normal_(partial.qkv.query_bias)
+    torch.nn.init.normal_(partial.qkv.value_bias)
+    full = Attention(24, heads=3)
+    full.load_state_dict(
+        {
+            "qkv.weight": partial.qkv.weight,
+            "qkv.bias": torch.cat([partial.qkv.query_bias, torch.randn(24), partial.qkv.value_bias]),
+            "projection.weight": partial.projection.weight,
+            "projection.bias": partial.projection.bias,
+        }
+    )
+    tokens = torch.randn(2, 5, 24)
+    torch.testing.assert_close(partial(tokens), full(tokens))
+
+
+def test_without_a_class_token_nothing_is_said_of_the_sample() -> None:
+    bare = replace(ARCHITECTURE, class_token=False)
+    network = bare.build((CLIP,), outputs={"patches": Output(dim=4)})
+    assert network.encode({"video": torch.zeros(2, 3, 4, 16, 16, dtype=torch.uint8)}).shape == (2, CLIP.num_tokens, 96)
+    with pytest.raises(SettingsError, match="predicts at target and visible"):
+        bare.build((CLIP,), outputs={"patches": Output(dim=4), "class": Output(dim=4, places="sample")})
+
+
+def test_modalities_without_patches_are_refused() -> None:
+    with pytest.raises(SettingsError, match="'points' is a Points"):
+        ARCHITECTURE.build((Points(),), outputs={"patches": Output(dim=4)})

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.masking.plan import stored_of_masking
-from pipelines.modalities import Features, Image, LogMel, Points, Raster
+from pipelines.modalities import Clip, Features, Image, LogMel, Points, Raster
 from pipelines.tokenizers.vq.codebook import CosineCodebook
 from tests.batches import context_of, make_batch
 from trainers.recipe import Recipe
@@ -19,6 +19,7 @@ KEYS = ("a", "b", "c", "d")
 SIZES: Mapping[type, Mapping[str, str]] = {
     Image: {"size": "32", "patch": "8"},
     Raster: {"size": "32", "patch": "8"},
+    Clip: {"size": "32", "patch": "8", "frames": "4"},
     LogMel: {"frames": "32", "bins": "16", "patch": "8"},
     Points: {"count": "48", "groups": "6", "neighbours": "8"},
     Features: {"grid": "4,4", "dim": "24"},
@@ -82,6 +83,9 @@ def rendered(modality: Any, generator: torch.Generator) -> Tensor:
     match modality:
         case Image():
             return (smooth(modality.channels, modality.size, modality.size, generator) * 255).to(torch.uint8)
+        case Clip():
+            frames = smooth(3 * modality.frames, modality.size, modality.size, generator)
+            return (frames.unflatten(1, (3, modality.frames)) * 255).to(torch.uint8)
         case Raster(is_ids=True):
             return (smooth(modality.channels, modality.size, modality.size, generator) * 6).long()
         case Raster():
