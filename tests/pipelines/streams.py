@@ -82,7 +82,9 @@ class PixelTarget(TargetTable):
 
     @property
     def spec(self) -> Any:
-        return SimpleNamespace(views=self._view_set.to_json(), shape=(3, 16, 16), stored_shape=(3, 16, 16), dtype="uint8")
+        return SimpleNamespace(
+            views=self._view_set.to_json(), shape=(3, 16, 16), stored_shape=(3, 16, 16), dtype="uint8"
+        )
 
     def read(self, ids: npt.NDArray[np.int64], k: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         rows = []
