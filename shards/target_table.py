@@ -89,10 +89,15 @@ def require_bound(dataset: Dataset, receipt: TargetReceipt) -> None:
     if receipt.base_digest != dataset.shard_digest(receipt.shard):
         raise CorruptShardError(
             f"Target {receipt.target_id} of {dataset.root} is stale: shard {receipt.shard} has changed since it was "
-            f"computed. Delete {target_folder(dataset.root, receipt.target_id)} and run `maskloom targets` again.",
+            f"computed. {_make_anew(dataset.root, receipt.target_id)}",
             kind=Damage.TARGET,
             shard=receipt.file.path,
         )
+
+
+def _make_anew(root: Root, target_id: str) -> str:
+    """Say what to do about a target that cannot be used."""
+    return f"Run `maskloom drop {root} {target_id}`, and `maskloom targets` again."
 
 
 def sealed_targets(root: Root) -> list[str]:
@@ -131,13 +136,11 @@ def read_sealed(root: Root, target_id: str) -> SealedTarget:
     try:
         sealed = SealedTarget.from_json(store_of(root).read(path))
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{root}/{path} cannot be understood: {error}. Delete its folder and run `maskloom targets`."
-        ) from error
+        raise DatasetError(f"{root}/{path} cannot be understood: {error}. {_make_anew(root, target_id)}") from error
     if sealed.spec.target_id != target_id:
         raise DatasetError(
             f"{root}/{path} does not describe the target of its folder, but {sealed.spec.target_id}: it was edited, or "
-            "moved. Delete its folder and run `maskloom targets`."
+            f"moved. {_make_anew(root, target_id)}"
         )
     return sealed
 
@@ -240,9 +243,13 @@ class TargetTable:
         projection: npt.NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
         return projection
 
+    @property
+    def _remedy(self) -> str:
+        return _make_anew(self._dataset.root, self.spec.target_id)
+
     def _damaged_projection(self, what: str) -> CorruptShardError:
         return CorruptShardError(
-            f"{self._folder}/{PROJECTION} cannot be used: {what}. Delete {self._folder} and run `maskloom targets` again.",
+            f"{self._folder}/{PROJECTION} cannot be used: {what}. {self._remedy}",
             kind=Damage.TARGET,
             shard=PROJECTION,
         )
@@ -274,7 +281,7 @@ class TargetTable:
             differing = next((key for key, other in zip_longest(keys, stored) if key != other), None)
             raise CorruptShardError(
                 f"{table.path} does not hold the rows of sample '{differing}' where the dataset has it: the file is that of "
-                f"other samples. Delete {self._folder} and run `maskloom targets` again.",
+                f"other samples. {self._remedy}",
                 kind=Damage.TARGET,
                 shard=table.shard,
                 key=differing,
@@ -286,7 +293,7 @@ class TargetTable:
         if place < 0 or batch.column(place).type != wanted or batch.column(place).null_count:
             raise CorruptShardError(
                 f"{table.path}: column '{name}' is not {self.spec.row_values} values of {self.spec.dtype} a row. "
-                f"Delete {self._folder} and run `maskloom targets` again.",
+                f"{self._remedy}",
                 kind=Damage.TARGET,
                 shard=table.shard,
             )

@@ -206,7 +206,7 @@ def test_a_target_of_another_version_of_the_dataset_is_refused(
     run_ingest(pictures, other, shard_size=70, seed=1)
     shutil.copytree(taught.parent, other / "targets")
     dataset = Dataset.open(other)
-    with pytest.raises(DatasetError, match=r"is stale: shard 0 has changed since it was computed. Delete"):
+    with pytest.raises(DatasetError, match=r"is stale: shard 0 has changed since it was computed. Run `maskloom drop "):
         dataset.target("hog").read(np.array([0]), np.array([0]))
     with pytest.raises(DatasetError, match="is stale"):
         run(other, spec_of())
