@@ -1,5 +1,6 @@
 """From views to what a network takes: its own size, its own mean and standard deviation, and the trainer's grid."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,15 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
 from shards.errors import SettingsError
+
+NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "half": ((0.5,) * 3, (0.5,) * 3),
+    "unit": ((0.0,) * 3, (1.0,) * 3),
+}
+"""Mean and standard deviation of pixels in [0, 1], by name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,14 +13,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ingest.networks.dense_models import KINDS, Segmenter, Transformer
-from ingest.networks.resizing import Preparation
+from ingest.networks.resizing import NORMALISATIONS, Preparation
 from ingest.networks.timm_models import PRETRAINED
 from ingest.teachers import Compute
 from pipelines.modalities import Image
-from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
 from shards.errors import SettingsError
-
-_NORMALISATIONS = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "half": ((0.5,) * 3, (0.5,) * 3)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,5 +116,5 @@ class Teacher:
 
     @property
     def _preparation(self) -> Preparation:
-        mean, deviation = self._source.colours if self.normalisation == "model" else _NORMALISATIONS[self.normalisation]
+        mean, deviation = self._source.colours if self.normalisation == "model" else NORMALISATIONS[self.normalisation]
         return Preparation(size=self.input_size or self.size, mean=mean, deviation=deviation)

@@ -14,18 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from ingest.networks.programs import Program, read_program
-from ingest.networks.resizing import Preparation
+from ingest.networks.resizing import NORMALISATIONS, Preparation
 from ingest.networks.weights import state_digest
 from ingest.teachers import Compute
 from pipelines.modalities import Image
-from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
 from shards.errors import SettingsError, did_you_mean
-
-_NORMALISATIONS = {
-    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
-    "half": ((0.5,) * 3, (0.5,) * 3),
-    "unit": ((0.0,) * 3, (1.0,) * 3),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +124,7 @@ class Teacher:
 
     @property
     def _preparation(self) -> Preparation:
-        mean, deviation = _NORMALISATIONS[self.normalisation]
+        mean, deviation = NORMALISATIONS[self.normalisation]
         side = self.input_size or self.size
         if not self._is_function:
             side = self._program.side

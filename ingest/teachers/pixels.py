@@ -17,10 +17,9 @@ from ingest.networks.resizing import grid_side
 from ingest.teachers import Compute
 from pipelines.modalities import Image
 from pipelines.transforms.image import normalise
-from pipelines.transforms.patches import patchify
+from pipelines.transforms.patches import mean_and_spread, patchify
 
 _CHANNELS = 3
-_VARIANCE_FLOOR = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,5 +85,4 @@ def patch_statistics(
     patches = patchify(normalise(images), patch)
     split = _CHANNELS if each else 1
     values = rearrange(patches, "batch patch (pixel channel) -> batch patch channel pixel", channel=split)
-    spread = (values.var(dim=-1, unbiased=True) + _VARIANCE_FLOOR).sqrt()
-    return torch.cat([values.mean(dim=-1), spread], dim=-1)
+    return torch.cat([part.squeeze(-1) for part in mean_and_spread(values)], dim=-1)

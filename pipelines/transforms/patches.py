@@ -1,8 +1,22 @@
 """Pictures as rows of patches, and back."""
 
 from einops import rearrange
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
+
+VARIANCE_FLOOR = 1e-6
+
+
+def mean_and_spread(
+    values: Float[Tensor, "*patches values"],
+) -> tuple[Float[Tensor, "*patches 1"], Float[Tensor, "*patches 1"]]:
+    """Return the mean of the values of each patch, and the root of their unbiased variance plus 1e-6.
+
+    What is standardised by them becomes what it was by `standardised * spread + mean` (He et al., arXiv:2111.06377,
+    section 3, official code).
+    """
+    spread = (values.var(dim=-1, keepdim=True, unbiased=True) + VARIANCE_FLOOR).sqrt()
+    return values.mean(dim=-1, keepdim=True), spread
 
 
 def patchify(

@@ -16,13 +16,14 @@ from pipelines.masking.plan import MaskPlan
 from pipelines.masking.random import random_plan
 from pipelines.modalities import LogMel
 from pipelines.tokenizers.vq.contents import LOGMEL_MEAN, LOGMEL_STD
+from pipelines.transforms.patches import VARIANCE_FLOOR, mean_and_spread
 from tests.parity.golden import Golden, plan_of_mask
 from trainers.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderNetwork
 from trainers.nn.embed import every_token, patches_of
 from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Output
 from trainers.objectives import mean_squared_error
-from trainers.targets.patches import VARIANCE_FLOOR, patch_statistics, standardise_patches
+from trainers.targets.patches import standardise_patches
 from trainers.weights import WeightsError, import_weights, our_layout, our_name
 
 GOLDEN = Golden.open("audiomae")
@@ -109,7 +110,7 @@ def test_plan_hides_what_the_reference_hides() -> None:
 
 
 def test_statistics_of_patches_are_those_of_the_reference() -> None:
-    mean, spread = patch_statistics(PATCHES)
+    mean, spread = mean_and_spread(PATCHES)
     GOLDEN.assert_output(mean[..., 0], "outputs/target_mean")
     GOLDEN.assert_output(spread[..., 0].square() - VARIANCE_FLOOR, "outputs/target_var_unbiased")
 

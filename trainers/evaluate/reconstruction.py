@@ -14,12 +14,12 @@ from pipelines.batch import Batch
 from pipelines.inspect.glyphs import draw_histograms, token_histograms
 from pipelines.modalities import Image
 from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
-from pipelines.transforms.patches import unpatchify
+from pipelines.transforms.patches import mean_and_spread, unpatchify
 from trainers.nn.embed import image_patches
 from trainers.nn.network import Network
 from trainers.recipe import Recipe, Target
 from trainers.targets.hog import HogTarget
-from trainers.targets.patches import NormalisedPatches, PixelPatches, patch_statistics
+from trainers.targets.patches import NormalisedPatches, PixelPatches
 
 GAP = 6
 SMALLEST_TILE = 96
@@ -64,7 +64,7 @@ def reconstruct(network: Network, recipe: Recipe, batch: Batch) -> Reconstructio
         wanted = HogTarget(source="computed", name=target.name, modality=target.modality).build(modality)(batch)
         return _histograms(predicted, wanted, modality, batch)
     if isinstance(target, NormalisedPatches):
-        mean, spread = patch_statistics(image_patches(batch.inputs[modality.name], patch=modality.patch))
+        mean, spread = mean_and_spread(image_patches(batch.inputs[modality.name], patch=modality.patch))
         hidden = batch.plans[modality.name].target
         return _pixels(predicted * _rows(spread, hidden) + _rows(mean, hidden), modality, batch, note=PATCHES_NOTE)
     return _pixels(predicted, modality, batch, note=PIXELS_NOTE)

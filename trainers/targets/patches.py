@@ -10,28 +10,16 @@ from torch import Tensor
 from pipelines.batch import Batch
 from pipelines.modalities import Clip, Image
 from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
+from pipelines.transforms.patches import mean_and_spread
 from trainers.nn.embed import Gridded, patches_of
 from trainers.recipe import Places
 
-VARIANCE_FLOOR = 1e-6
 SPREAD_FLOOR = 1e-6
-
-
-def patch_statistics(
-    patches: Float[Tensor, "batch tokens values"],
-) -> tuple[Float[Tensor, "batch tokens 1"], Float[Tensor, "batch tokens 1"]]:
-    """Return the mean of each patch, and the root of its unbiased variance plus 1e-6.
-
-    A prediction of standardised patches becomes pixels again by `prediction * spread + mean`.
-    """
-    mean = patches.mean(dim=-1, keepdim=True)
-    spread = (patches.var(dim=-1, keepdim=True, unbiased=True) + VARIANCE_FLOOR).sqrt()
-    return mean, spread
 
 
 def standardise_patches(patches: Float[Tensor, "batch tokens values"]) -> Float[Tensor, "batch tokens values"]:
     """Return every patch with mean zero and unbiased variance one (He et al., arXiv:2111.06377, section 3)."""
-    mean, spread = patch_statistics(patches)
+    mean, spread = mean_and_spread(patches)
     return (patches - mean) / spread
 
 

@@ -5,17 +5,17 @@ import torch
 
 from ingest.teachers import new_teacher
 from pipelines.transforms.image import normalise
-from pipelines.transforms.patches import patchify
+from pipelines.transforms.patches import mean_and_spread, patchify
 from shards.errors import SettingsError
 from tests.ingest.teachers.checkpoints import CPU, some_pictures
-from trainers.targets.patches import patch_statistics, standardise_patches
+from trainers.targets.patches import standardise_patches
 
 
 def test_together_is_what_undoes_the_trainers_standardising() -> None:
     asked = new_teacher("pixels", size=64, settings=["channels=together"])
     statistics = asked.load(CPU)(some_pictures())
     patches = patchify(normalise(some_pictures()), 16)
-    mean, spread = patch_statistics(patches)
+    mean, spread = mean_and_spread(patches)
     assert statistics.shape[1:] == asked.shape == (16, 2)
     assert torch.allclose(statistics, torch.cat([mean, spread], dim=-1), atol=1e-6)
     assert torch.allclose(standardise_patches(patches) * statistics[..., 1:] + statistics[..., :1], patches, atol=1e-5)

@@ -1,8 +1,9 @@
 import torch
 
 from pipelines.modalities import Image
+from pipelines.transforms.patches import mean_and_spread
 from tests.batches import make_batch
-from trainers.targets.patches import PixelPatches, patch_statistics, standardise_patches
+from trainers.targets.patches import PixelPatches, standardise_patches
 
 
 def test_standardised_patches_have_mean_zero_and_unbiased_variance_one() -> None:
@@ -18,7 +19,7 @@ def test_a_flat_patch_becomes_zeros() -> None:
 
 def test_statistics_turn_standardised_patches_into_pixels_again() -> None:
     patches = torch.randn(2, 5, 48, generator=torch.Generator().manual_seed(0))
-    mean, spread = patch_statistics(patches)
+    mean, spread = mean_and_spread(patches)
     torch.testing.assert_close(standardise_patches(patches) * spread + mean, patches)
 
 
