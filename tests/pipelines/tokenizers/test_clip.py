@@ -18,7 +18,7 @@ from pipelines.tokenizers.clip import ClipTokenizer
 from shards.errors import SettingsError
 from tests.pipelines.tokenizers.captioned import TEXTS, captions
 
-REAL_CAPTIONS = Path("/work/shared/data/coco_captions/captions.jsonl")
+REAL_CAPTIONS = Path(__file__).parents[4] / "shared" / "data" / "coco_captions" / "captions.jsonl"
 
 if importlib.util.find_spec("open_clip") is None:
     pytest.skip("open_clip_torch, whose vocabulary is needed, is not installed", allow_module_level=True)
