@@ -8,29 +8,15 @@ from torch import Tensor
 from pipelines.batch import Batch
 from pipelines.modalities import Points
 from pipelines.tokenizers.vq.groups import groups_as_placed
-from trainers.recipe import Places
+from trainers.targets.computed import ComputedTarget
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupPoints:
+class GroupPoints(ComputedTarget):
     """Predict the points of a group from its centre, by point, then x, y, z; their order does not count."""
 
     name: str = "points"
     modality: str = "points"
-
-    @property
-    def stored(self) -> None:
-        """Nothing is read from the dataset: the points are in the batch."""
-        return None
-
-    @property
-    def places(self) -> Places:
-        """At the hidden groups."""
-        return "target"
-
-    def stored_shape(self, modality: Points) -> tuple[int, int]:
-        """Return groups, and values of one."""
-        return modality.num_tokens, self.dim(modality)
 
     def dim(self, modality: Points) -> int:
         """Return three values for each point of a group."""

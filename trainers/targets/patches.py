@@ -12,7 +12,7 @@ from pipelines.modalities import Clip, Image
 from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
 from pipelines.transforms.patches import mean_and_spread
 from trainers.nn.embed import Gridded, patches_of
-from trainers.recipe import Places
+from trainers.targets.computed import ComputedTarget
 
 SPREAD_FLOOR = 1e-6
 
@@ -41,25 +41,11 @@ def standardise_colours(
 
 
 @dataclass(frozen=True, kw_only=True)
-class NormalisedPatches:
+class NormalisedPatches(ComputedTarget):
     """Predict the standardised pixels of a patch, in the order row, column, channel (channel fastest)."""
 
     name: str = "patches"
     modality: str = "image"
-
-    @property
-    def stored(self) -> None:
-        """Nothing is read from the dataset: the pixels are in the batch."""
-        return None
-
-    @property
-    def places(self) -> Places:
-        """At the hidden patches."""
-        return "target"
-
-    def stored_shape(self, modality: Gridded) -> tuple[int, int]:
-        """Return patches, and values of one."""
-        return modality.num_tokens, self.dim(modality)
 
     def dim(self, modality: Gridded) -> int:
         """Return the number of pixel values of a patch."""
@@ -75,7 +61,7 @@ class NormalisedPatches:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelPatches:
+class PixelPatches(ComputedTarget):
     """Predict the pixels of a patch, in the order row, column, channel (channel fastest), as the network is shown them.
 
     That is, with the mean and the spread of the training set taken out, each channel by itself, but not those of the patch.
@@ -83,20 +69,6 @@ class PixelPatches:
 
     name: str = "pixels"
     modality: str = "image"
-
-    @property
-    def stored(self) -> None:
-        """Nothing is read from the dataset: the pixels are in the batch."""
-        return None
-
-    @property
-    def places(self) -> Places:
-        """At the hidden patches."""
-        return "target"
-
-    def stored_shape(self, modality: Gridded) -> tuple[int, int]:
-        """Return patches, and values of one."""
-        return modality.num_tokens, self.dim(modality)
 
     def dim(self, modality: Gridded) -> int:
         """Return the number of pixel values of a patch."""
@@ -112,25 +84,11 @@ class PixelPatches:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColourNormalisedPatches:
+class ColourNormalisedPatches(ComputedTarget):
     """Predict the pixels of a patch or tubelet with each colour standardised by itself, the colour running fastest."""
 
     name: str = "patches"
     modality: str = "video"
-
-    @property
-    def stored(self) -> None:
-        """Nothing is read from the dataset: the pixels are in the batch."""
-        return None
-
-    @property
-    def places(self) -> Places:
-        """At the hidden patches."""
-        return "target"
-
-    def stored_shape(self, modality: Clip | Image) -> tuple[int, int]:
-        """Return patches, and values of one."""
-        return modality.num_tokens, self.dim(modality)
 
     def dim(self, modality: Clip | Image) -> int:
         """Return the number of pixel values of a patch."""
