@@ -256,7 +256,7 @@ def test_a_seal_that_is_damaged_is_listed_as_such(dataset: Dataset, change: Call
     file.write_bytes(change(content))
     page = shown(dataset)
     assert page.text.count(spec.target_id) >= 1
-    assert "Delete its folder" in page.text or "Cannot be understood" in page.text
+    assert f"maskloom drop {dataset.root} {spec.target_id}" in page.text or "Cannot be understood" in page.text
     assert all(spec.target_id not in fields for fields in page.cards.values())
 
 
