@@ -57,7 +57,7 @@ def sample_data(out: Path) -> Path:
 def learn(source: Path, out: Path) -> tuple[Path, Path]:
     """Take a folder of pictures all the way; return the folders of the two runs."""
     dataset, pixels, hog = out / "dataset", out / "mae", out / "maskfeat"
-    decoder, stored = ("--set", "model.decoder_depth=1"), ("--set", "targets.hog.source=stored")
+    decoder, stored = ("--set", "model.decoder.depth=1"), ("--set", "targets.hog.source=stored")
     run("maskloom", "ingest", source, dataset, "--image-size", 96)
     run("maskloom", "inspect", dataset)
     run("maskloom", "verify", dataset)

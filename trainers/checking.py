@@ -62,7 +62,7 @@ def check(recipe: Recipe, components: Sequence[Component]) -> None:
     _check_batch(recipe, [component.dataset for component in components])
     for field, masking in recipe.masking.items():
         _check_masking(masking, recipe.modality(field), components[0].stored)
-    recipe.wanted({})
+    recipe.goals({})
     with torch.device("meta"):
         recipe.model.build(recipe.modalities, outputs=recipe.outputs())
 

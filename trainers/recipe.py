@@ -7,9 +7,9 @@ What a training loop needs of it:
 
     check(recipe, components)                                   # before a GPU is touched; see `trainers.checking`
     network = recipe.network(seed=seed)                         # Network: forward(inputs, plans), encode(inputs), pool
-    wanted_from = recipe.wanted(decoders)                       # Batch -> {target name: [batch, places, ...]}
-    predictions = network(batch.inputs, batch.plans)            # {target name: [batch, places, dim]}, and penalties
-    total, terms = recipe.loss(predictions, wanted_from(batch))
+    goals_of = recipe.goals(decoders)                           # Batch -> Goals: what is wanted of each target
+    predictions = network(batch.inputs, batch.plans)            # {target name: [batch, places, dim]}, and what else terms read
+    total, terms = recipe.loss(predictions, goals_of(batch))
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from pipelines.batch import Batch
-from pipelines.masking.plan import Masking, MaskPlan, stored_of_masking
+from pipelines.masking.plan import JointMasking, Masking, MaskPlan, stored_of_masking
 from pipelines.modalities import Clip, Modality, Stored
 from pipelines.randomness import Draws
 from pipelines.views import FreshViews
@@ -29,6 +29,7 @@ from shards.errors import SettingsError, did_you_mean
 from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Network, Output
 from trainers.nn.network import Places as Places
+from trainers.terms import Goals, ObjectiveTerm, Term
 
 Decoder = Callable[[Tensor], Tensor]
 """From the rows of a stored target as they are on disk to what its teacher said; see `pipelines.target_coding`."""
@@ -109,28 +110,6 @@ class Architecture(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Term:
-    """One weighted term of the objective: `weight * loss(predicted, wanted)` on one target."""
-
-    target: str
-    loss: Callable[[Tensor, Tensor], Tensor]
-    weight: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """What the term is called in metrics."""
-        return self.target
-
-
-@dataclass(frozen=True, kw_only=True)
-class Penalty:
-    """One weighted term of the objective that the network reports by itself: `weight * mean(predictions[name])`."""
-
-    name: str
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Training:
     """What the paper chooses about the optimisation; AdamW, linear warm-up, then half a cosine down to `min_lr`.
 
@@ -161,8 +140,9 @@ class Training:
 class Recipe:
     """One experiment, complete and immutable.
 
-    `paper` is the arXiv identifier, as `arXiv:2111.06377`. `masking` maps the name of each modality to its masking,
-    `augmentation` that of some to what is done with them in training alone, after they are rendered and masked.
+    `paper` is the arXiv identifier, as `arXiv:2111.06377`. `masking` maps the name of each modality to its masking, or is
+    one for all together; `augmentation` maps that of some to what is done with them in training alone, after they are
+    rendered and masked.
     Construction raises SettingsError when a slot refers to something another slot does not have.
     """
 
@@ -170,18 +150,19 @@ class Recipe:
     paper: str
     modalities: tuple[Modality, ...]
     views: Views
-    masking: Mapping[str, Masking]
+    masking: Mapping[str, Masking] | JointMasking
     targets: tuple[Target, ...]
     model: Architecture
-    objective: tuple[Term | Penalty, ...]
+    objective: tuple[ObjectiveTerm, ...]
     training: Training
     augmentation: Mapping[str, Augmentation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         modalities = [modality.name for modality in self.modalities]
         names = [target.name for target in self.targets]
-        _require_known(self.name, "masking", self.masking, "modality", modalities)
-        _require_known(self.name, "modality", modalities, "masking", self.masking)
+        if isinstance(self.masking, Mapping):
+            _require_known(self.name, "masking", self.masking, "modality", modalities)
+            _require_known(self.name, "modality", modalities, "masking", self.masking)
         _require_known(self.name, "augmentation", self.augmentation, "modality", modalities)
         _require_known(self.name, "target", (target.modality for target in self.targets), "modality", modalities)
         predicted = [term.target for term in self.objective if isinstance(term, Term)]
@@ -216,7 +197,8 @@ class Recipe:
     def stored_targets(self) -> tuple[str, ...]:
         """Return the names of the stored targets that batches must carry in `Batch.stored`; see `trainers.reads`."""
         predicted = (target.stored for target in self.targets if target.stored is not None)
-        looked_at = (name for masking in self.masking.values() for name in stored_of_masking(masking))
+        maskings = self.masking.values() if isinstance(self.masking, Mapping) else (self.masking,)
+        looked_at = (name for masking in maskings for name in stored_of_masking(masking))
         shown = (modality.stored for modality in self.modalities if isinstance(modality, Stored))
         return tuple(dict.fromkeys((*predicted, *looked_at, *shown)))
 
@@ -241,49 +223,56 @@ class Recipe:
             torch.default_generator.manual_seed(seed)
             return self.model.build(self.modalities, outputs=self.outputs())
 
-    def wanted(self, decoders: Mapping[str, Decoder]) -> Callable[[Batch], dict[str, Tensor]]:
-        """Return the function from a batch to what should be predicted, by target.
+    def goals(self, decoders: Mapping[str, Decoder]) -> Callable[[Batch], Goals]:
+        """Return the function from a batch to what should be predicted.
 
-        `decoders` make what the teacher said out of stored rows, by the name of the stored target. What is wanted is float32
-        [batch, places, dim], int64 [batch, places, 1] for token ids, and has no axis of places where a target is one of
-        the whole sample.
+        `decoders` make what the teacher said out of stored rows, by the name of the stored target.
         """
         predicted = tuple(dict.fromkeys(target.stored for target in self.targets if target.stored is not None))
         functions = [(target, target.build(self.modality(target.modality))) for target in self.targets]
 
-        def wanted(batch: Batch) -> dict[str, Tensor]:
+        def goals(batch: Batch) -> Goals:
             device = next(iter(batch.inputs.values())).device.type
             # Gradient histograms and variances lose their meaning in bfloat16.
             with torch.no_grad(), torch.autocast(device, enabled=False):
                 stored = {name: decoders[name](batch.stored[name]) for name in predicted}
                 decoded = replace(batch, stored=stored)
-                return {
+                wanted = {
                     target.name: _at_places(function(decoded), batch.plans[target.modality], target.places)
                     for target, function in functions
                 }
+            padding = {target.name: _padding_at(batch, target) for target in self.targets}
+            return Goals(
+                wanted=wanted,
+                padding={name: rows for name, rows in padding.items() if rows is not None},
+                absent={name: lengths == 0 for name, lengths in batch.lengths.items()},
+            )
 
-        return wanted
+        return goals
 
     def loss(
-        self, predictions: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+        self, predictions: Mapping[str, Tensor], goals: Goals
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Return the weighted sum of the terms, and each term before weighting, by its name."""
-        terms = {
-            term.name: term.loss(predictions[term.target], wanted[term.target])
-            if isinstance(term, Term)
-            else predictions[term.name].mean()
-            for term in self.objective
-        }
+        terms = {term.name: term.value(predictions, goals) for term in self.objective}
         total = torch.stack([term.weight * terms[term.name] for term in self.objective]).sum()
         return total, terms
 
 
 def _at_places(values: Shaped[Tensor, "batch ..."], plan: MaskPlan, places: Places) -> Shaped[Tensor, "batch ..."]:
-    """Return the values of the tokens where they are predicted."""
+    """Return the values of the tokens where they are predicted; in text, what the plan says has to be written there."""
     values = values.float() if values.is_floating_point() else values
     if places in ("all", "sample"):
         return values
+    if places == "target" and plan.target_ids is not None and not values.is_floating_point():
+        return plan.target_ids[..., None]
     return gather_tokens(values, plan.target if places == "target" else plan.visible)
+
+
+def _padding_at(batch: Batch, target: Target) -> Bool[Tensor, "batch places"] | None:
+    """Return which of the places where something is predicted are none; None where all are."""
+    plan = batch.plans[target.modality]
+    return {"target": plan.target_padding, "visible": plan.visible_padding}.get(target.places)
 
 
 def _require_known(recipe: str, what: str, names: Iterable[str], kind: str, options: Iterable[str]) -> None:

@@ -89,7 +89,7 @@ class Learner:
         self.optimiser = build_optimiser(self.network, recipe.training)
         self._terms = tuple(term.name for term in recipe.objective)
         self._recipe = recipe
-        self._wanted = recipe.wanted(decoders)
+        self._goals = recipe.goals(decoders)
         self._schedule = schedule
         self._steps_per_epoch = steps_per_epoch
         self._world = world
@@ -141,11 +141,11 @@ class Learner:
         return nullcontext()
 
     def _losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        wanted = self._wanted(batch)
+        goals = self._goals(batch)
         with autocast(self._world.device, self._dtype):
             predictions = self._replica(batch.inputs, batch.plans)
         # A squared error loses its small part in bfloat16.
-        return self._recipe.loss({name: values.float() for name, values in predictions.items()}, wanted)
+        return self._recipe.loss({name: values.float() for name, values in predictions.items()}, goals)
 
     def _clip(self) -> Tensor:
         """The norm of the whole gradient, which is scaled down to `clip_norm` when the recipe sets one."""

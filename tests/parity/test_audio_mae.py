@@ -19,10 +19,11 @@ from pipelines.tokenizers.vq.contents import LOGMEL_MEAN, LOGMEL_STD
 from pipelines.transforms.patches import VARIANCE_FLOOR, mean_and_spread
 from tests.parity.golden import Golden, plan_of_mask
 from trainers.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderNetwork
+from trainers.nn.decoders import GlobalDecoder
 from trainers.nn.embed import every_token, patches_of
 from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Output
-from trainers.objectives import mean_squared_error
+from trainers.objectives import over_tokens, squared_error
 from trainers.targets.patches import standardise_patches
 from trainers.weights import WeightsError, import_weights, our_layout, our_name
 
@@ -41,9 +42,9 @@ def network_with(tables: str) -> MaskedAutoencoderNetwork:
         width=made["embed_dim"],
         depth=made["depth"],
         heads=made["num_heads"],
-        decoder_width=made["decoder_embed_dim"],
-        decoder_depth=made["decoder_depth"],
-        decoder_heads=made["decoder_num_heads"],
+        decoder=GlobalDecoder(
+            width=made["decoder_embed_dim"], depth=made["decoder_depth"], heads=made["decoder_num_heads"]
+        ),
     )
     network = architecture.build((MODALITY,), outputs={"patches": Output(dim=MODALITY.patch_values)})
     weights = {name: value for name, value in GOLDEN.under("weights/").items() if name not in TABLES}
@@ -67,8 +68,8 @@ def run_of(network: MaskedAutoencoderNetwork, plan: MaskPlan = PLAN) -> Run:
     everything = MaskPlan(visible=plan.visible, target=every_token(2, length=512, device=torch.device("cpu")))
     full_prediction = network({"logmel": FEATURES}, {"logmel": everything})["patches"].detach()
     prediction = network({"logmel": FEATURES}, {"logmel": plan})["patches"]
-    raw_loss = mean_squared_error(prediction, gather_tokens(PATCHES, plan.target)).detach()
-    loss = mean_squared_error(prediction, gather_tokens(standardise_patches(PATCHES), plan.target))
+    raw_loss = over_tokens(squared_error(prediction, gather_tokens(PATCHES, plan.target))).detach()
+    loss = over_tokens(squared_error(prediction, gather_tokens(standardise_patches(PATCHES), plan.target)))
     loss.backward()
     return Run(network, full_prediction, loss.detach(), raw_loss)
 
@@ -138,7 +139,7 @@ def test_gradients_are_those_of_the_reference(shipped: Run) -> None:
 
 
 def test_our_positions_are_the_repaired_ones_of_the_reference() -> None:
-    ours = MaskedAutoencoder(width=24, depth=1, heads=3, decoder_width=16, decoder_depth=1, decoder_heads=4)
+    ours = MaskedAutoencoder(width=24, depth=1, heads=3, decoder=GlobalDecoder(width=16, depth=1, heads=4))
     network = ours.build((MODALITY,), outputs={"patches": Output(dim=256)})
     for name, side in TABLES.items():
         positions = network.get_submodule(side).get_buffer("positions")

@@ -18,11 +18,12 @@ from pipelines.masking.plan import MaskPlan
 from pipelines.masking.random import random_plan
 from pipelines.modalities import Image
 from trainers.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderNetwork
+from trainers.nn.decoders import GlobalDecoder
 from trainers.nn.embed import every_token, image_patches
 from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Output
 from trainers.nn.positions import sincos_2d
-from trainers.objectives import mean_squared_error
+from trainers.objectives import over_tokens, squared_error
 from trainers.targets.patches import standardise_patches
 from trainers.weights import import_weights, our_name
 
@@ -67,9 +68,9 @@ def run() -> Run:
         width=made["embed_dim"],
         depth=made["depth"],
         heads=made["num_heads"],
-        decoder_width=made["decoder_embed_dim"],
-        decoder_depth=made["decoder_depth"],
-        decoder_heads=made["decoder_num_heads"],
+        decoder=GlobalDecoder(
+            width=made["decoder_embed_dim"], depth=made["decoder_depth"], heads=made["decoder_num_heads"]
+        ),
     )
     network = architecture.build((image,), outputs={"patches": Output(dim=image.patch_values)})
     import_weights(under("weights/"), network)
@@ -80,8 +81,8 @@ def run() -> Run:
     full_plan = MaskPlan(visible=plan.visible, target=everything)
     full_prediction = network({"image": images}, {"image": full_plan})["patches"].detach()
     prediction = network({"image": images}, {"image": plan})["patches"]
-    raw_loss = mean_squared_error(prediction, gather_tokens(patches, plan.target)).detach()
-    loss = mean_squared_error(prediction, gather_tokens(standardise_patches(patches), plan.target))
+    raw_loss = over_tokens(squared_error(prediction, gather_tokens(patches, plan.target))).detach()
+    loss = over_tokens(squared_error(prediction, gather_tokens(standardise_patches(patches), plan.target)))
     loss.backward()
     return Run(network, patches, plan, full_prediction, loss.detach(), raw_loss)
 

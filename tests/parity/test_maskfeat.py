@@ -19,6 +19,7 @@ from pipelines.settings import apply_settings
 from tests.batches import make_batch
 from trainers.nn.network import Output
 from trainers.recipes import maskfeat
+from trainers.terms import Goals
 
 TENSORS = load_file(Path(__file__).parents[1] / "golden" / "maskfeat_hog.safetensors")
 RECIPE = apply_settings(maskfeat.recipe(), ["modalities.image.size=80"])
@@ -29,7 +30,7 @@ def wanted(images: Tensor, target: Tensor = EVERYTHING) -> Tensor:
     keys = [str(row) for row in range(len(images))]
     plan = MaskPlan(visible=target[:, :0], target=target)
     batch = make_batch(keys, {"image": images}, plans={"image": plan})
-    return RECIPE.wanted({})(batch)["hog"]
+    return RECIPE.goals({})(batch).wanted["hog"]
 
 
 def assert_close(found: Tensor, expected: Tensor) -> None:
@@ -84,6 +85,8 @@ def test_target_and_loss_of_the_masked_patches_are_those_of_the_reference() -> N
         found.append(values)
         start += count
     assert start == len(TENSORS["inputs/prediction_masked"])
-    total, terms = RECIPE.loss({"hog": TENSORS["inputs/prediction_masked"][None]}, {"hog": torch.cat(found, dim=1)})
+    total, terms = RECIPE.loss(
+        {"hog": TENSORS["inputs/prediction_masked"][None]}, Goals(wanted={"hog": torch.cat(found, dim=1)})
+    )
     assert total.item() == pytest.approx(TENSORS["outputs/loss"].item(), abs=1e-6)
     assert terms["hog"].item() == total.item()

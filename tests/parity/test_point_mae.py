@@ -20,6 +20,7 @@ from trainers.content_losses import group_chamfer_l1, group_chamfer_l2
 from trainers.models.group_autoencoder import GroupAutoencoder, GroupAutoencoderNetwork, groups_at
 from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Output
+from trainers.objectives import over_tokens
 from trainers.weights import import_weights, our_layout, our_name
 
 EVALUATED, TRAINED = Golden.open("pointmae"), Golden.open("pointmae_train")
@@ -74,7 +75,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     latent = network.encoder(gather_tokens(embedded, plan.visible), gather_tokens(groups.centres, plan.visible))
     predicted = network.heads["points"](network.decoder.hidden(latent, groups.centres, plan))
     wanted = groups_at(groups, plan.target).points.flatten(2)
-    loss = group_chamfer_l2(predicted, wanted)
+    loss = over_tokens(group_chamfer_l2(predicted, wanted))
     loss.backward()
     return Run(golden, network, embedded.detach(), latent.detach(), predicted.detach(), wanted, loss.detach())
 
@@ -100,7 +101,7 @@ def test_outputs_are_those_of_the_reference(run: Run) -> None:
 
 def test_losses_are_those_of_the_reference(run: Run) -> None:
     run.golden.assert_loss(run.loss, "outputs/loss")
-    run.golden.assert_loss(group_chamfer_l1(run.predicted, run.wanted), "outputs/loss_cdl1")
+    run.golden.assert_loss(over_tokens(group_chamfer_l1(run.predicted, run.wanted)), "outputs/loss_cdl1")
 
 
 def test_gradients_are_those_of_the_reference(run: Run) -> None:
@@ -130,7 +131,7 @@ def test_the_network_itself_is_the_repaired_reference_in_training() -> None:
     latent = network.encoder(network.embed(visible.points), visible.centres)
     TRAINED.assert_output(latent.detach(), "corrected/latent_visible_groups_only")
     predicted = network_of(TRAINED).predict(groups, plan)["points"]
-    loss = group_chamfer_l2(predicted, groups_at(groups, plan.target).points.flatten(2))
+    loss = over_tokens(group_chamfer_l2(predicted, groups_at(groups, plan.target).points.flatten(2)))
     TRAINED.assert_loss(loss.detach(), "corrected/loss_visible_groups_only")
     assert (loss - TRAINED.tensors["outputs/loss"]).abs() > 0.05
 

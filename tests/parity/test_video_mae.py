@@ -19,11 +19,12 @@ from pipelines.randomness import Draws
 from pipelines.transforms.image import IMAGENET_MEAN, IMAGENET_STD
 from tests.parity.golden import Golden, plan_of_mask
 from trainers.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderNetwork
+from trainers.nn.decoders import GlobalDecoder
 from trainers.nn.embed import patches_of
 from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Output
 from trainers.nn.positions import position_table
-from trainers.objectives import mean_squared_error
+from trainers.objectives import over_tokens, squared_error
 from trainers.recipes.video_mae import recipe
 from trainers.targets.patches import standardise_colours
 from trainers.weights import import_weights, our_layout, our_name
@@ -53,9 +54,9 @@ def run() -> Run:
         width=made["encoder_embed_dim"],
         depth=made["encoder_depth"],
         heads=made["encoder_num_heads"],
-        decoder_width=made["decoder_embed_dim"],
-        decoder_depth=made["decoder_depth"],
-        decoder_heads=made["decoder_num_heads"],
+        decoder=GlobalDecoder(
+            width=made["decoder_embed_dim"], depth=made["decoder_depth"], heads=made["decoder_num_heads"]
+        ),
         class_token=design.class_token,
         biases=design.biases,
         bridge_bias=design.bridge_bias,
@@ -66,7 +67,7 @@ def run() -> Run:
     plan = plan_of_mask(GOLDEN.tensors["noise/mask"])
     patches = patches_of(clip, videos)
     prediction = network({"video": videos}, {"video": plan})["patches"]
-    loss = mean_squared_error(prediction, gather_tokens(standardise_colours(patches), plan.target))
+    loss = over_tokens(squared_error(prediction, gather_tokens(standardise_colours(patches), plan.target)))
     loss.backward()
     return Run(network, patches, plan, prediction.detach(), loss.detach())
 
@@ -100,7 +101,7 @@ def test_predictions_are_those_of_the_reference(run: Run) -> None:
 def test_losses_are_those_of_the_reference(run: Run) -> None:
     GOLDEN.assert_loss(run.loss, "outputs/loss")
     pixels = gather_tokens(in_unit_range(run.patches), run.plan.target)
-    GOLDEN.assert_loss(mean_squared_error(run.prediction, pixels), "outputs/loss_unnormalised_target")
+    GOLDEN.assert_loss(over_tokens(squared_error(run.prediction, pixels)), "outputs/loss_unnormalised_target")
 
 
 def test_gradients_are_those_of_the_reference(run: Run) -> None:

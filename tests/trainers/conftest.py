@@ -23,9 +23,9 @@ TINY = (
     "model.width=32",
     "model.depth=2",
     "model.heads=2",
-    "model.decoder_width=32",
-    "model.decoder_depth=1",
-    "model.decoder_heads=2",
+    "model.decoder.width=32",
+    "model.decoder.depth=1",
+    "model.decoder.heads=2",
     "training.batch=16",
     "training.base_lr=0.005",
 )

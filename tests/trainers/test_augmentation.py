@@ -36,7 +36,7 @@ def test_a_sample_is_changed_alike_in_any_batch_and_otherwise_in_another_epoch(r
 def test_what_is_wanted_is_that_of_the_changed_cloud(recipe: Recipe) -> None:
     batch = batch_for(recipe)
     doubled = replace(recipe, augmentation={"points": ScaleAndTranslate(scale=(2.0, 2.0), shift=0.0)})
-    plain, changed = (recipe.wanted({})(shown)["points"] for shown in (batch, doubled.augmented(batch, seed=0)))
+    plain, changed = (recipe.goals({})(shown).wanted["points"] for shown in (batch, doubled.augmented(batch, seed=0)))
     torch.testing.assert_close(changed, 2 * plain)
 
 

@@ -16,11 +16,12 @@ from shards.errors import SettingsError
 from trainers.export import export_encoder
 from trainers.models.mask_token_encoder import MaskTokenEncoder
 from trainers.models.masked_autoencoder import MaskedAutoencoder
+from trainers.nn.decoders import GlobalDecoder
 from trainers.nn.network import Network, Output
 
 IMAGE = Image(size=32, patch=8)
 OUTPUTS = {"patches": Output(dim=12)}
-AUTOENCODER = MaskedAutoencoder(width=32, depth=2, heads=4, decoder_width=16, decoder_depth=1, decoder_heads=2)
+AUTOENCODER = MaskedAutoencoder(width=32, depth=2, heads=4, decoder=GlobalDecoder(width=16, depth=1, heads=2))
 MASK_TOKENS = MaskTokenEncoder(width=32, depth=3, heads=2)
 SCALED = MaskTokenEncoder(width=32, depth=2, heads=2, layer_scale=0.1, drop_path=0.1)
 

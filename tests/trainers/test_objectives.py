@@ -3,21 +3,21 @@ import torch
 from torch import Tensor
 
 from shards.errors import SettingsError
-from trainers.objectives import SmoothL1, cosine_distance, cross_entropy, mean_absolute_error, mean_squared_error
+from trainers.objectives import SmoothL1, absolute_error, cosine_distance, cross_entropy, over_tokens, squared_error
 
 
 def test_error_is_the_mean_over_all_values() -> None:
     predicted, wanted = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), torch.tensor([[[1.0, 0.0], [3.0, 1.0]]])
-    assert mean_squared_error(predicted, wanted).item() == (0 + 4 + 0 + 9) / 4
+    assert over_tokens(squared_error(predicted, wanted)).item() == (0 + 4 + 0 + 9) / 4
 
 
 def test_error_of_bfloat16_predictions_is_summed_in_float32() -> None:
     generator = torch.Generator().manual_seed(0)
     predicted = torch.rand(2, 64, 108, generator=generator).bfloat16()
     wanted = torch.rand(2, 64, 108, generator=generator)
-    assert mean_squared_error(predicted, wanted).dtype is torch.float32
+    assert over_tokens(squared_error(predicted, wanted)).dtype is torch.float32
     exact = (predicted.double() - wanted.double()).square().mean()
-    torch.testing.assert_close(mean_squared_error(predicted, wanted).double(), exact, rtol=1e-6, atol=0)
+    torch.testing.assert_close(over_tokens(squared_error(predicted, wanted)).double(), exact, rtol=1e-6, atol=0)
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -26,13 +26,14 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 def test_absolute_error_is_the_mean_over_all_values() -> None:
     predicted, wanted = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), torch.tensor([[[1.0, 0.0], [3.0, 1.0]]])
-    assert mean_absolute_error(predicted, wanted).item() == (0 + 2 + 0 + 3) / 4
+    assert over_tokens(absolute_error(predicted, wanted)).item() == (0 + 2 + 0 + 3) / 4
 
 
 @pytest.mark.parametrize(("difference", "expected"), [(0.5, 0.5**2 / 4), (2.0, 1.0), (3.0, 2.0), (-3.0, 2.0)])
 def test_smooth_l1_is_half_a_square_below_beta_and_a_line_above(difference: float, expected: float) -> None:
     loss = SmoothL1(beta=2.0)
-    assert loss(torch.full((1, 1, 3), difference), torch.zeros(1, 1, 3)).item() == pytest.approx(expected)
+    found = over_tokens(loss(torch.full((1, 1, 3), difference), torch.zeros(1, 1, 3)))
+    assert found.item() == pytest.approx(expected)
 
 
 def test_a_beta_that_cannot_be_is_refused() -> None:
@@ -44,17 +45,21 @@ def test_cross_entropy_is_minus_the_sum_of_one_hot_times_log_probabilities() -> 
     predicted, wanted = numbers(2, 3, 5), torch.tensor([[[0], [4], [2]], [[1], [1], [3]]])
     one_hot = torch.nn.functional.one_hot(wanted[..., 0], 5)
     expected = -(one_hot * predicted.log_softmax(dim=-1)).sum(dim=-1).mean()
-    torch.testing.assert_close(cross_entropy(predicted, wanted), expected)
+    torch.testing.assert_close(over_tokens(cross_entropy(predicted, wanted)), expected)
 
 
 def test_cross_entropy_of_bfloat16_logits_is_computed_in_float32() -> None:
     predicted, wanted = numbers(2, 3, 8192).bfloat16(), torch.full((2, 3, 1), 17)
-    torch.testing.assert_close(cross_entropy(predicted, wanted), cross_entropy(predicted.float(), wanted))
-    assert cross_entropy(predicted, wanted).dtype is torch.float32
+    torch.testing.assert_close(
+        over_tokens(cross_entropy(predicted, wanted)), over_tokens(cross_entropy(predicted.float(), wanted))
+    )
+    assert over_tokens(cross_entropy(predicted, wanted)).dtype is torch.float32
 
 
 def test_cosine_distance_does_not_depend_on_lengths_and_is_zero_of_itself() -> None:
     predicted, wanted = numbers(2, 3, 5), numbers(2, 3, 5, seed=1)
-    torch.testing.assert_close(cosine_distance(predicted * 3, wanted * 0.2), cosine_distance(predicted, wanted))
-    torch.testing.assert_close(cosine_distance(wanted, wanted), torch.tensor(0.0))
-    torch.testing.assert_close(cosine_distance(-wanted, wanted), torch.tensor(2.0))
+    torch.testing.assert_close(
+        over_tokens(cosine_distance(predicted * 3, wanted * 0.2)), over_tokens(cosine_distance(predicted, wanted))
+    )
+    torch.testing.assert_close(over_tokens(cosine_distance(wanted, wanted)), torch.tensor(0.0))
+    torch.testing.assert_close(over_tokens(cosine_distance(-wanted, wanted)), torch.tensor(2.0))

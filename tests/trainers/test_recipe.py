@@ -9,8 +9,9 @@ from shards.errors import SettingsError
 from tests.batches import context_of, make_batch
 from trainers.recipe import Recipe, Training
 from trainers.registry import resolve_recipe
+from trainers.terms import Goals
 
-SMALL = ("modalities.image.size=32", "modalities.image.patch=8", "model.depth=1", "model.decoder_depth=1")
+SMALL = ("modalities.image.size=32", "modalities.image.patch=8", "model.depth=1", "model.decoder.depth=1")
 
 
 def small_recipe(*settings: str) -> Recipe:
@@ -48,9 +49,9 @@ def test_building_a_network_leaves_the_global_generator_alone() -> None:
 def test_wanted_values_are_those_at_the_target_tokens_in_float32_even_under_autocast() -> None:
     recipe = small_recipe()
     batch = batch_for(recipe)
-    wanted_from = recipe.wanted({})
+    goals_of = recipe.goals({})
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        wanted = wanted_from(batch)
+        wanted = goals_of(batch).wanted
     everything = recipe.targets[0].build(recipe.modality("image"))(batch)
     for row, places in enumerate(batch.plans["image"].target.tolist()):
         assert torch.equal(wanted["patches"][row], everything[row, places])
@@ -59,8 +60,8 @@ def test_wanted_values_are_those_at_the_target_tokens_in_float32_even_under_auto
 
 def test_loss_is_the_weighted_sum_of_terms_reported_unweighted() -> None:
     recipe = small_recipe("objective.patches.weight=3")
-    predictions, wanted = {"patches": torch.zeros(2, 3, 4)}, {"patches": torch.full((2, 3, 4), 2.0)}
-    total, terms = recipe.loss(predictions, wanted)
+    goals = Goals(wanted={"patches": torch.full((2, 3, 4), 2.0)})
+    total, terms = recipe.loss({"patches": torch.zeros(2, 3, 4)}, goals)
     assert {name: value.item() for name, value in terms.items()} == {"patches": 4.0}
     assert total.item() == 12.0
 

@@ -31,7 +31,7 @@ def test_a_card_holds_every_value_of_the_resolved_recipe() -> None:
     resolved = json.loads(card_of("model.depth=4").to_json())["resolved"]
     assert resolved["model"]["depth"] == 4
     assert resolved["training"]["betas"] == [0.9, 0.95]
-    assert resolved["objective"][0]["loss"] == "trainers.objectives:mean_squared_error"
+    assert resolved["objective"][0]["loss"] == "trainers.objectives:squared_error"
 
 
 def test_a_recipe_that_changed_since_the_run_is_refused_with_the_difference() -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipelines.modalities import Image
 from trainers.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderNetwork
+from trainers.nn.decoders import GlobalDecoder
 from trainers.nn.network import Output
 from trainers.weights import WeightsError, import_weights, our_name, read_checkpoint
 
@@ -21,7 +22,7 @@ def official() -> dict[str, Tensor]:
 
 
 def network_of(*, depth: int = 2, size: int = 32) -> MaskedAutoencoderNetwork:
-    architecture = MaskedAutoencoder(width=32, depth=depth, heads=4, decoder_width=24, decoder_depth=2, decoder_heads=3)
+    architecture = MaskedAutoencoder(width=32, depth=depth, heads=4, decoder=GlobalDecoder(width=24, depth=2, heads=3))
     return architecture.build((Image(size=size, patch=8),), outputs={"patches": Output(dim=192)})
 
 

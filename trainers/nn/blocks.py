@@ -1,11 +1,12 @@
 """The pre-norm transformer block: full self-attention and a two-layer perceptron, each behind a residual."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 from torchvision.ops import StochasticDepth
@@ -16,6 +17,24 @@ NORM_EPS = 1e-6
 
 Biases = Literal["all", "query and value", "none"]
 """Which of query, key and value are projected with a bias. That of the key changes nothing that attention gives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockStyle:
+    """In what the blocks of published transformers differ.
+
+    Args:
+        biases: Which of query, key and value have one.
+        norm_eps: Added to the variance in layer norms.
+        gelu: "exact", by the error function, or its approximation by "tanh".
+    """
+
+    biases: Biases = "all"
+    norm_eps: float = NORM_EPS
+    gelu: Literal["exact", "tanh"] = "exact"
+
+
+USUAL = BlockStyle()
 
 
 def layer_norm(width: int, *, eps: float = NORM_EPS) -> nn.LayerNorm:
@@ -49,7 +68,9 @@ class Attention(nn.Module):
         self.projection = nn.Linear(width, width)
 
     def forward(
-        self, tokens: Float[Tensor, "batch tokens width"], bias: Float[Tensor, "heads tokens tokens"] | None = None
+        self,
+        tokens: Float[Tensor, "batch tokens width"],
+        bias: Float[Tensor, "#batch #heads #tokens tokens"] | None = None,
     ) -> Float[Tensor, "batch tokens width"]:
         """Let every token attend to every token of its sample; `bias` is added to what the softmax is taken of."""
         query, key, value = rearrange(
@@ -68,12 +89,12 @@ def _fused_projection(width: int, biases: Biases) -> nn.Linear:
 
 
 class Perceptron(nn.Module):
-    """Linear, exact GELU, linear, applied to each token alone."""
+    """Linear, GELU, linear, applied to each token alone."""
 
-    def __init__(self, width: int, *, ratio: int) -> None:
+    def __init__(self, width: int, *, ratio: int, gelu: Literal["exact", "tanh"] = "exact") -> None:
         super().__init__()
         self.expand = nn.Linear(width, ratio * width)
-        self.activation = nn.GELU()
+        self.activation = nn.GELU(approximate="none" if gelu == "exact" else "tanh")
         self.contract = nn.Linear(ratio * width, width)
 
     def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
@@ -109,19 +130,20 @@ class Block(nn.Module):
         ratio: int = 4,
         layer_scale: float | None = None,
         drop_path: float = 0.0,
-        biases: Biases = "all",
-        norm_eps: float = NORM_EPS,
+        style: BlockStyle = USUAL,
     ) -> None:
         super().__init__()
-        self.norm1 = layer_norm(width, eps=norm_eps)
-        self.attention = Attention(width, heads=heads, biases=biases)
+        self.norm1 = layer_norm(width, eps=style.norm_eps)
+        self.attention = Attention(width, heads=heads, biases=style.biases)
         self.added1 = _addition(width, layer_scale=layer_scale, drop_path=drop_path)
-        self.norm2 = layer_norm(width, eps=norm_eps)
-        self.perceptron = Perceptron(width, ratio=ratio)
+        self.norm2 = layer_norm(width, eps=style.norm_eps)
+        self.perceptron = Perceptron(width, ratio=ratio, gelu=style.gelu)
         self.added2 = _addition(width, layer_scale=layer_scale, drop_path=drop_path)
 
     def forward(
-        self, tokens: Float[Tensor, "batch tokens width"], bias: Float[Tensor, "heads tokens tokens"] | None = None
+        self,
+        tokens: Float[Tensor, "batch tokens width"],
+        bias: Float[Tensor, "#batch #heads #tokens tokens"] | None = None,
     ) -> Float[Tensor, "batch tokens width"]:
         """Mix the tokens of each sample, then transform each token."""
         mixed: Tensor = tokens + self.added1(self.attention(self.norm1(tokens), bias))
@@ -143,23 +165,19 @@ def stack_of_blocks(
     heads: int,
     layer_scale: float | None = None,
     drop_path: float = 0.0,
-    biases: Biases = "all",
-    norm_eps: float = NORM_EPS,
+    style: BlockStyle = USUAL,
 ) -> nn.Sequential:
     """Return `depth` blocks to be run one after the other; branches are left out more and more, up to `drop_path`."""
     rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
     return nn.Sequential(
-        *(
-            Block(width, heads=heads, layer_scale=layer_scale, drop_path=rate, biases=biases, norm_eps=norm_eps)
-            for rate in rates
-        )
+        *(Block(width, heads=heads, layer_scale=layer_scale, drop_path=rate, style=style) for rate in rates)
     )
 
 
 def run_blocks(
     blocks: Iterable[nn.Module],
     tokens: Float[Tensor, "batch tokens width"],
-    bias: Float[Tensor, "heads tokens tokens"] | None = None,
+    bias: Float[Tensor, "#batch #heads #tokens tokens"] | None = None,
 ) -> list[Float[Tensor, "batch tokens width"]]:
     """Return the tokens after each of the blocks, which all add the same bias to their attention."""
     levels = []
@@ -167,3 +185,12 @@ def run_blocks(
         tokens = block(tokens, bias)
         levels.append(tokens)
     return levels
+
+
+_NEVER = -1e7
+"""What is added to the attention to a token that is none; finite, so that a sample of such tokens alone gives numbers."""
+
+
+def padding_bias(padding: Bool[Tensor, "batch tokens"] | None) -> Float[Tensor, "batch 1 1 tokens"] | None:
+    """Return what keeps tokens from attending to padding; None where there is none."""
+    return None if padding is None else padding[:, None, None, :].float() * _NEVER

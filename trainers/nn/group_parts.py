@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trainers.nn.blocks import stack_of_blocks
+from trainers.nn.blocks import BlockStyle, stack_of_blocks
 
 NORM_EPS = 1e-5
 POSITION_WIDTH = 128
@@ -48,7 +48,7 @@ class PlacedBlocks(nn.Module):
         super().__init__()
         self.position = nn.Sequential(nn.Linear(3, POSITION_WIDTH), nn.GELU(), nn.Linear(POSITION_WIDTH, width))
         self.blocks = stack_of_blocks(
-            width, depth=depth, heads=heads, drop_path=drop_path, biases="none", norm_eps=NORM_EPS
+            width, depth=depth, heads=heads, drop_path=drop_path, style=BlockStyle(biases="none", norm_eps=NORM_EPS)
         )
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
 

@@ -15,6 +15,19 @@ Places = Literal["target", "visible", "all", "sample"]
 """Where something is predicted: at the target or the visible tokens of the plan, at all tokens, or once for each sample."""
 
 
+def summary(modality: str) -> str:
+    """Return the name of the prediction that is one vector [batch, width] of each sample, made of one modality alone."""
+    return f"summary/{modality}"
+
+
+def matching(first: str, second: str) -> str:
+    """Return the name of the prediction that scores pairs of two modalities, [batch, 2]: as they are, and put together.
+
+    In the second column, row i scores the second modality of sample i beside the first of the sample before it.
+    """
+    return f"matching/{first}/{second}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Output:
     """What a network is asked for: `dim` values at each of some places."""

@@ -44,9 +44,9 @@ class RelativePositions(nn.Module):
         """Return the tokens as they are."""
         return tokens
 
-    def bias(self) -> Float[Tensor, "heads tokens tokens"]:
+    def bias(self) -> Float[Tensor, "1 heads tokens tokens"]:
         """Return what is added to the attention of the second token to the third axis' token, for each head."""
-        return self.positions[self.index].permute(2, 0, 1)
+        return self.positions[self.index].permute(2, 0, 1)[None]
 
 
 def displacements(grid: tuple[int, int]) -> Int[Tensor, "tokens tokens"]:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from trainers.nn.blocks import Biases, run_blocks, stack_of_blocks
+from trainers.nn.blocks import Biases, BlockStyle, run_blocks, stack_of_blocks
 from trainers.nn.embed import Gridded
 from trainers.nn.initialise import TOKEN_STD, xavier_
 from trainers.nn.positions import position_table
@@ -35,7 +35,9 @@ class VisibleEncoder(nn.Module):
         super().__init__()
         self.embed = nn.Linear(modality.patch_values, width)
         self.class_token = nn.Parameter(torch.empty(1, 1, width)) if class_token else None
-        self.blocks = stack_of_blocks(width, depth=depth, heads=heads, drop_path=drop_path, biases=biases)
+        self.blocks = stack_of_blocks(
+            width, depth=depth, heads=heads, drop_path=drop_path, style=BlockStyle(biases=biases)
+        )
         self.norm = norm
         self.positions: Tensor
         self.register_buffer("positions", position_table(modality, width=width), persistent=False)

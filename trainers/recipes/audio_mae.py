@@ -19,10 +19,12 @@ from pipelines.masking.as_if_full import AsIfFull
 from pipelines.masking.random import RandomPatches
 from pipelines.modalities import LogMel
 from trainers.models.masked_autoencoder import MaskedAutoencoder
-from trainers.objectives import mean_squared_error
-from trainers.recipe import Recipe, Term, Training
+from trainers.nn.decoders import GlobalDecoder
+from trainers.objectives import squared_error
+from trainers.recipe import Recipe, Training
 from trainers.sizes import decoder_size, encoder_size
 from trainers.targets.patches import NormalisedPatches
+from trainers.terms import Term
 from trainers.views import AsStored
 
 
@@ -40,11 +42,9 @@ def recipe(size: str = "base") -> Recipe:
             width=encoder.width,
             depth=encoder.depth,
             heads=encoder.heads,
-            decoder_width=decoder.width,
-            decoder_depth=decoder.depth,
-            decoder_heads=decoder.heads,
+            decoder=GlobalDecoder(width=decoder.width, depth=decoder.depth, heads=decoder.heads),
         ),
-        objective=(Term(target="patches", loss=mean_squared_error),),
+        objective=(Term(target="patches", loss=squared_error),),
         training=Training(
             batch=512,
             epochs=33,

@@ -19,9 +19,10 @@ from pipelines.masking.block import BlockPatches
 from pipelines.modalities import Image
 from trainers.models.class_bottleneck import ClassBottleneck
 from trainers.objectives import cross_entropy
-from trainers.recipe import Recipe, Term, Training
+from trainers.recipe import Recipe, Training
 from trainers.sizes import encoder_size, first_gain
 from trainers.targets.tokens import TokenTarget
+from trainers.terms import Term
 from trainers.views import CropAndFlip
 
 VOCABULARY = 8192

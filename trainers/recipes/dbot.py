@@ -20,10 +20,12 @@ and train with `--set targets.features.table=dino:norm=False` into another folde
 from pipelines.masking.random import RandomPatches
 from pipelines.modalities import Image
 from trainers.models.masked_autoencoder import MaskedAutoencoder
+from trainers.nn.decoders import GlobalDecoder
 from trainers.objectives import SmoothL1
-from trainers.recipe import Recipe, Term, Training
+from trainers.recipe import Recipe, Training
 from trainers.sizes import decoder_size, encoder_size
 from trainers.targets.features import FeatureTarget
+from trainers.terms import Term
 from trainers.views import CropAndFlip
 
 
@@ -49,9 +51,7 @@ def recipe(size: str = "base") -> Recipe:
             width=encoder.width,
             depth=encoder.depth,
             heads=encoder.heads,
-            decoder_width=decoder.width,
-            decoder_depth=decoder.depth,
-            decoder_heads=decoder.heads,
+            decoder=GlobalDecoder(width=decoder.width, depth=decoder.depth, heads=decoder.heads),
         ),
         objective=(Term(target="features", loss=SmoothL1(beta=2.0)),),
         training=Training(

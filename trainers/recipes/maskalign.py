@@ -21,9 +21,10 @@ from pipelines.masking.score import ScoredPatches
 from pipelines.modalities import Image
 from trainers.models.aligned_encoder import AlignedEncoder
 from trainers.objectives import SmoothL1
-from trainers.recipe import Recipe, Term, Training
+from trainers.recipe import Recipe, Training
 from trainers.sizes import encoder_size
 from trainers.targets.features import FeatureTarget
+from trainers.terms import Term
 from trainers.views import CropAndFlip
 
 LEVELS = tuple(range(-5, 0))

@@ -20,9 +20,10 @@ from pipelines.masking.block import BlockPatches
 from pipelines.modalities import Image
 from trainers.models.mask_token_encoder import MaskTokenEncoder
 from trainers.objectives import SmoothL1
-from trainers.recipe import Recipe, Term, Training
+from trainers.recipe import Recipe, Training
 from trainers.sizes import encoder_size, first_gain
 from trainers.targets.features import FeatureTarget
+from trainers.terms import Term
 from trainers.views import CropAndFlip
 
 

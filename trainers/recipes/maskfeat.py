@@ -17,10 +17,11 @@ The histograms are computed at every step; `--set targets.hog.source=stored` rea
 from pipelines.masking.block import BlockPatches
 from pipelines.modalities import Image
 from trainers.models.mask_token_encoder import MaskTokenEncoder
-from trainers.objectives import mean_squared_error
-from trainers.recipe import Recipe, Term, Training
+from trainers.objectives import squared_error
+from trainers.recipe import Recipe, Training
 from trainers.sizes import encoder_size
 from trainers.targets.hog import HogTarget
+from trainers.terms import Term
 from trainers.views import CropAndFlip
 
 
@@ -35,7 +36,7 @@ def recipe(size: str = "base") -> Recipe:
         masking={"image": BlockPatches(ratio=0.4, smallest=0.2, aspect=(0.3, 1 / 0.3))},
         targets=(HogTarget(source="computed"),),
         model=MaskTokenEncoder(width=encoder.width, depth=encoder.depth, heads=encoder.heads),
-        objective=(Term(target="hog", loss=mean_squared_error),),
+        objective=(Term(target="hog", loss=squared_error),),
         training=Training(
             batch=2048,
             epochs=300,

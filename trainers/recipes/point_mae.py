@@ -21,9 +21,10 @@ from pipelines.modalities import Points
 from trainers.augmentation import ScaleAndTranslate
 from trainers.content_losses import group_chamfer_l2
 from trainers.models.group_autoencoder import GroupAutoencoder
-from trainers.recipe import Recipe, Term, Training
+from trainers.recipe import Recipe, Training
 from trainers.sizes import encoder_size
 from trainers.targets.groups import GroupPoints
+from trainers.terms import Term
 from trainers.views import AsStored
 
 

@@ -17,10 +17,11 @@ large and huge start their gains at 1e-5. A square is two patches wide: with pat
 from pipelines.masking.units import UnitPatches
 from pipelines.modalities import Image
 from trainers.models.mask_token_encoder import MaskTokenEncoder
-from trainers.objectives import mean_absolute_error
-from trainers.recipe import Recipe, Term, Training
+from trainers.objectives import absolute_error
+from trainers.recipe import Recipe, Training
 from trainers.sizes import encoder_size, first_gain
 from trainers.targets.patches import PixelPatches
+from trainers.terms import Term
 from trainers.views import CropAndFlip
 
 
@@ -43,7 +44,7 @@ def recipe(size: str = "base") -> Recipe:
             layer_scale=first_gain(size),
             drop_path=0.1,
         ),
-        objective=(Term(target="pixels", loss=mean_absolute_error),),
+        objective=(Term(target="pixels", loss=absolute_error),),
         training=Training(
             batch=2048,
             epochs=800,

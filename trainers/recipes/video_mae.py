@@ -20,10 +20,12 @@ clip, so these are `--clip-seconds 2.1`; of clips with more frames, `--set views
 from pipelines.masking.tube import TubePatches
 from pipelines.modalities import Clip
 from trainers.models.masked_autoencoder import MaskedAutoencoder
-from trainers.objectives import mean_squared_error
-from trainers.recipe import Recipe, Term, Training
+from trainers.nn.decoders import GlobalDecoder
+from trainers.objectives import squared_error
+from trainers.recipe import Recipe, Training
 from trainers.sizes import Size, encoder_size
 from trainers.targets.patches import ColourNormalisedPatches
+from trainers.terms import Term
 from trainers.views import ClipAndCrop
 
 DECODERS = {
@@ -50,14 +52,12 @@ def recipe(size: str = "base") -> Recipe:
             width=encoder.width,
             depth=encoder.depth,
             heads=encoder.heads,
-            decoder_width=decoder.width,
-            decoder_depth=decoder.depth,
-            decoder_heads=decoder.heads,
+            decoder=GlobalDecoder(width=decoder.width, depth=decoder.depth, heads=decoder.heads),
             class_token=False,
             biases="query and value",
             bridge_bias=False,
         ),
-        objective=(Term(target="patches", loss=mean_squared_error),),
+        objective=(Term(target="patches", loss=squared_error),),
         training=Training(
             batch=2048,
             epochs=800,

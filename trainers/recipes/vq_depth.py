@@ -19,9 +19,10 @@ from pipelines.modalities import Raster
 from pipelines.tokenizers.vq.codebook import CosineCodebook
 from trainers.content_losses import measured_squared_error
 from trainers.models.vq_autoencoder import COMMITMENT, VqAutoencoder
-from trainers.recipe import Penalty, Recipe, Term, Training
+from trainers.recipe import Recipe, Training
 from trainers.sizes import encoder_size
 from trainers.targets.contents import Contents
+from trainers.terms import Penalty, Term
 from trainers.views import CropAndFlip
 
 

@@ -19,10 +19,11 @@ from pipelines.masking.everything import Everything
 from pipelines.modalities import Image
 from pipelines.tokenizers.vq.codebook import CosineCodebook
 from trainers.models.vq_autoencoder import COMMITMENT, VqAutoencoder
-from trainers.objectives import mean_squared_error
-from trainers.recipe import Penalty, Recipe, Term, Training
+from trainers.objectives import squared_error
+from trainers.recipe import Recipe, Training
 from trainers.sizes import encoder_size
 from trainers.targets.contents import Contents
+from trainers.terms import Penalty, Term
 from trainers.views import CropAndFlip
 
 
@@ -44,7 +45,7 @@ def recipe(size: str = "base") -> Recipe:
             decoder_depth=encoder.depth,
             codebook=CosineCodebook(size=16_384, dim=32, decay=0.99, dead_below=0.1),
         ),
-        objective=(Term(target="contents", loss=mean_squared_error), Penalty(name=COMMITMENT)),
+        objective=(Term(target="contents", loss=squared_error), Penalty(name=COMMITMENT)),
         training=Training(
             batch=1024,
             epochs=50,

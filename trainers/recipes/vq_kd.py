@@ -20,9 +20,10 @@ from pipelines.modalities import Image
 from pipelines.tokenizers.vq.codebook import CosineCodebook
 from trainers.models.vq_autoencoder import COMMITMENT, VqAutoencoder
 from trainers.objectives import cosine_distance
-from trainers.recipe import Penalty, Recipe, Term, Training
+from trainers.recipe import Recipe, Training
 from trainers.sizes import encoder_size
 from trainers.targets.features import FeatureTarget
+from trainers.terms import Penalty, Term
 from trainers.views import CropAndFlip
 
 

@@ -23,12 +23,12 @@ class Oracle(Network):
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        self.wanted = recipe.wanted({})
+        self.goals = recipe.goals({})
         self.batch: Batch | None = None
 
     def forward(self, inputs: object, plans: object) -> dict[str, Tensor]:
         assert self.batch is not None
-        return self.wanted(self.batch)
+        return self.goals(self.batch).wanted
 
     def encode(self, inputs: object) -> Tensor:
         raise NotImplementedError

@@ -7,10 +7,11 @@ from pipelines.modalities import Clip, Image, Points
 from shards.errors import SettingsError
 from trainers.models.masked_autoencoder import MaskedAutoencoder
 from trainers.nn.blocks import Attention, KeylessBias
+from trainers.nn.decoders import GlobalDecoder
 from trainers.nn.network import Output
 
 CLIP = Clip(size=16, patch=8, frames=4)
-ARCHITECTURE = MaskedAutoencoder(width=96, depth=2, heads=3, decoder_width=64, decoder_depth=1, decoder_heads=2)
+ARCHITECTURE = MaskedAutoencoder(width=96, depth=2, heads=3, decoder=GlobalDecoder(width=64, depth=1, heads=2))
 
 
 def test_linear_weights_start_xavier_uniform_and_tokens_at_two_hundredths() -> None:

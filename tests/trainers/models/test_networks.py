@@ -10,13 +10,14 @@ from pipelines.transforms.image import normalise
 from shards.errors import SettingsError
 from trainers.models.mask_token_encoder import MaskTokenEncoder
 from trainers.models.masked_autoencoder import MaskedAutoencoder
+from trainers.nn.decoders import GlobalDecoder
 from trainers.nn.network import Network, Output, Places
 from trainers.recipe import Architecture
 
 IMAGE = Image(size=16, patch=4)
 ARCHITECTURES = {
     "masked_autoencoder": MaskedAutoencoder(
-        width=24, depth=2, heads=3, decoder_width=16, decoder_depth=1, decoder_heads=2
+        width=24, depth=2, heads=3, decoder=GlobalDecoder(width=16, depth=1, heads=2)
     ),
     "mask_token_encoder": MaskTokenEncoder(width=24, depth=2, heads=3),
     "mask_token_encoder of displacements": MaskTokenEncoder(

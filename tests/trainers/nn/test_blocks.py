@@ -34,15 +34,15 @@ def test_width_that_heads_do_not_divide_is_refused() -> None:
 def test_a_bias_of_minus_infinity_hides_a_token() -> None:
     torch.manual_seed(0)
     block, tokens = Block(12, heads=3), torch.randn(2, 4, 12)
-    bias = torch.zeros(3, 4, 4)
-    bias[:, :, 3] = -torch.inf
+    bias = torch.zeros(1, 3, 4, 4)
+    bias[..., 3] = -torch.inf
     torch.testing.assert_close(block(tokens, bias)[:, :3], block(tokens[:, :3]))
 
 
 def test_a_bias_of_zero_changes_nothing() -> None:
     torch.manual_seed(0)
     block, tokens = Block(12, heads=3), torch.randn(2, 4, 12)
-    torch.testing.assert_close(block(tokens, torch.zeros(3, 4, 4)), block(tokens))
+    torch.testing.assert_close(block(tokens, torch.zeros(1, 3, 4, 4)), block(tokens))
 
 
 def test_gains_start_where_they_are_told_and_scale_what_is_added() -> None:

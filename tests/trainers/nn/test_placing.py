@@ -30,11 +30,11 @@ def test_relative_positions_move_no_token_and_bias_each_head_by_displacement() -
     positions = RelativePositions((2, 2), heads=3)
     tokens = torch.randn(1, 5, 6)
     assert torch.equal(positions.placed(tokens), tokens)
-    assert positions.bias().shape == (3, 5, 5)
+    assert positions.bias().shape == (1, 3, 5, 5)
     assert not positions.bias().any()
     with torch.no_grad():
         positions.positions[displacements((2, 2))[1, 2]] = torch.tensor([1.0, 2.0, 3.0])
-    bias = positions.bias()
+    (bias,) = positions.bias()
     right_neighbours = [(1, 2), (3, 4)]
     for head in range(3):
         assert {tuple(place.tolist()) for place in bias[head].nonzero()} == set(right_neighbours)

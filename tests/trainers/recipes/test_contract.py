@@ -47,8 +47,9 @@ def num_places(recipe: Recipe, batch: Batch, target: Target) -> tuple[int, ...]:
 
 def test_predictions_and_wanted_values_have_their_places_for_every_term(recipe: Recipe) -> None:
     batch = batch_for(recipe)
-    predictions, wanted = recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted(decoders_of(recipe))(batch)
-    assert set(predictions) == {term.name for term in recipe.objective}
+    predictions = recipe.network(seed=0)(batch.inputs, batch.plans)
+    wanted = recipe.goals(decoders_of(recipe))(batch).wanted
+    assert set(predictions) == {name for term in recipe.objective for name in term.reads}
     assert set(wanted) == {target.name for target in recipe.targets}
     for target in recipe.targets:
         shape = (len(KEYS), *num_places(recipe, batch, target))
@@ -58,7 +59,7 @@ def test_predictions_and_wanted_values_have_their_places_for_every_term(recipe: 
 
 def test_every_parameter_learns(recipe: Recipe) -> None:
     batch, network = batch_for(recipe), recipe.network(seed=0)
-    total, _ = recipe.loss(network(batch.inputs, batch.plans), recipe.wanted(decoders_of(recipe))(batch))
+    total, _ = recipe.loss(network(batch.inputs, batch.plans), recipe.goals(decoders_of(recipe))(batch))
     total.backward()
     idle = [
         name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()
@@ -68,11 +69,11 @@ def test_every_parameter_learns(recipe: Recipe) -> None:
 
 def test_a_few_steps_lower_the_loss_of_their_batch(recipe: Recipe) -> None:
     batch, network = batch_for(recipe), recipe.network(seed=0)
-    wanted = recipe.wanted(decoders_of(recipe))(batch)
+    goals = recipe.goals(decoders_of(recipe))(batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     losses = []
     for _ in range(8):
-        total, _ = recipe.loss(network(batch.inputs, batch.plans), wanted)
+        total, _ = recipe.loss(network(batch.inputs, batch.plans), goals)
         optimiser.zero_grad()
         total.backward()
         optimiser.step()
@@ -88,7 +89,7 @@ def test_pictures_of_other_sizes_need_no_more_than_three_settings(name: str) -> 
     sizes = [f"modalities.{images[0].name}.{field}" for field in ("size=32", "patch=4")]
     recipe = resolve_recipe(name, size="tiny", settings=[*sizes, "model.depth=6"])
     batch = batch_for(recipe)
-    total, _ = recipe.loss(recipe.network(seed=0)(batch.inputs, batch.plans), recipe.wanted(decoders_of(recipe))(batch))
+    total, _ = recipe.loss(recipe.network(seed=0)(batch.inputs, batch.plans), recipe.goals(decoders_of(recipe))(batch))
     assert total.isfinite()
     assert recipe.fresh_views().size == 32
 

@@ -1,0 +1,54 @@
+"""What the processes of a run tell each other while a loss is computed; with one process, nothing is exchanged."""
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+
+def num_processes() -> int:
+    """Return how many processes compute a step together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def averaged(count: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """Return the mean of a number over all processes, without gradient.
+
+    A sum over what a process has, divided by the mean of the counts, becomes the mean over what all processes have once
+    gradients are averaged over them.
+    """
+    if num_processes() == 1:
+        return count.detach()
+    total = count.detach().clone()
+    dist.all_reduce(total)
+    return total / num_processes()
+
+
+def gathered(rows: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "every ..."]:
+    """Return the rows of all processes, by rank; each has as many. Gradients go back to the process whose rows they are."""
+    return rows if num_processes() == 1 else _Gather.apply(rows)
+
+
+def first_row() -> int:
+    """Return the rank of this process, which tells where its own rows stand in `gathered`."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+class _Gather(torch.autograd.Function):
+    """All rows forward; backward, the sum over all processes of what they say about the rows of this one."""
+
+    @staticmethod
+    def forward(rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(num_processes())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def setup_context(ctx: "torch.autograd.function.FunctionCtx", inputs: tuple[Tensor], output: Tensor) -> None:
+        """Nothing has to be kept."""
+
+    @staticmethod
+    def backward(ctx: "torch.autograd.function.FunctionCtx", gradient: Tensor) -> Tensor:  # type: ignore[override]
+        summed = gradient.contiguous().clone()
+        dist.all_reduce(summed)
+        return summed.tensor_split(num_processes())[dist.get_rank()]
