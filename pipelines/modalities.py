@@ -96,6 +96,7 @@ class Raster(_Tiled):
         field: The stored field.
         channels: Values to a pixel.
         is_ids: Whether the numbers are ids.
+        classes: How many ids there are, from 0 on, for networks that look them up; 0 where nobody asks.
         name: Its name in batches; that of the field if empty.
         look: Which of the looks at a sample it shows.
 
@@ -108,6 +109,7 @@ class Raster(_Tiled):
     field: str
     channels: int = 1
     is_ids: bool = False
+    classes: int = 0
     name: str = ""
     look: int = 0
 
@@ -174,7 +176,7 @@ class Clip(_Tiled):
 class LogMel(_Tiled):
     """`frames` columns of log-mel features with `bins` values each, cut into square patches of `patch` x `patch`.
 
-    Rendered as float32 [frames, bins], not normalised; what is missing at the end is filled with the least value that
+    Rendered as float32 [frames, bins], not normalised: networks take out `mean` and divide by `spread`. What is missing at the end is filled with the least value that
     features can have, not with zero, which would be louder than most sounds. Tokens run by time, then bin. The number of
     tokens that hold some sound is the length of the sample.
 
@@ -185,6 +187,8 @@ class LogMel(_Tiled):
     frames: int = 1024
     bins: int = 128
     patch: int = 16
+    mean: float = -4.2677393
+    spread: float = 2 * 4.5689974
     field: str = "logmel"
     name: str = ""
     look: int = 0

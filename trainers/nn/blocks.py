@@ -146,8 +146,14 @@ class Block(nn.Module):
         bias: Float[Tensor, "#batch #heads #tokens tokens"] | None = None,
     ) -> Float[Tensor, "batch tokens width"]:
         """Mix the tokens of each sample, then transform each token."""
-        mixed: Tensor = tokens + self.added1(self.attention(self.norm1(tokens), bias))
-        transformed: Tensor = mixed + self.added2(self.perceptron(self.norm2(mixed)))
+        return self.normed(tokens, bias, self.norm1, self.norm2)
+
+    def normed(
+        self, tokens: Float[Tensor, "batch tokens width"], bias: Tensor | None, first: nn.Module, second: nn.Module
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Do so with other norms before the two branches."""
+        mixed: Tensor = tokens + self.added1(self.attention(first(tokens), bias))
+        transformed: Tensor = mixed + self.added2(self.perceptron(second(mixed)))
         return transformed
 
 

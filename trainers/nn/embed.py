@@ -9,9 +9,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from pipelines.modalities import Clip, Image, LogMel, Modality
-from pipelines.tokenizers.vq.contents import LOGMEL_MEAN, LOGMEL_STD
 from pipelines.transforms.image import normalise
-from pipelines.transforms.patches import patchify
+from pipelines.transforms.patches import VARIANCE_FLOOR, patchify
 from shards.errors import SettingsError
 
 AnyModality = TypeVar("AnyModality", bound=Modality)
@@ -28,7 +27,31 @@ def patches_of(modality: Gridded, inputs: Shaped[Tensor, "batch ..."]) -> Float[
         case Clip():
             return clip_patches(inputs, modality)
         case LogMel():
-            return spectrogram_patches(inputs, patch=modality.patch)
+            return spectrogram_patches(inputs, modality)
+
+
+def raster_patches(inputs: Float[Tensor, "batch channels side side"], *, patch: int) -> Float[Tensor, "batch tokens values"]:
+    """Return the patches of standardised rasters; NaN is what nobody measured, and stays so."""
+    return patchify(standardise_raster(inputs), patch)
+
+
+def standardise_raster(values: Float[Tensor, "batch channels side side"]) -> Float[Tensor, "batch channels side side"]:
+    """Return every channel of a sample with mean zero and variance one, its smallest and largest tenth not counted.
+
+    (Bachmann et al., arXiv:2204.01678, official code: of n values floor(n / 10) below and n - floor(9 n / 10) above, and an
+    unbiased variance plus 1e-6.) NaN is not counted and stays NaN.
+    """
+    flat = values.flatten(2).float()
+    known = (~flat.isnan()).sum(dim=2, keepdim=True)
+    ordered = flat.sort(dim=2).values  # NaN comes last
+    place = torch.arange(flat.shape[2], device=flat.device)
+    counted = (place >= known // 10) & (place < known * 9 // 10)
+    count = counted.sum(dim=2, keepdim=True)
+    kept = ordered.masked_fill(~counted, 0.0)
+    mean = kept.sum(dim=2, keepdim=True) / count.clamp(min=1)
+    apart = (kept - mean).masked_fill(~counted, 0.0)
+    variance = apart.square().sum(dim=2, keepdim=True) / (count - 1).clamp(min=1)
+    return ((flat - mean) / (variance + VARIANCE_FLOOR).sqrt()).unflatten(2, values.shape[2:])
 
 
 def require_gridded(modality: Modality, *, architecture: str) -> Gridded:
@@ -72,14 +95,10 @@ def clip_patches(
 
 
 def spectrogram_patches(
-    features: Float[Tensor, "batch frames bins"], *, patch: int
+    features: Float[Tensor, "batch frames bins"], logmel: LogMel
 ) -> Float[Tensor, "batch tokens values"]:
-    """Return the patches of log-mel features, normalised to mean 0 and deviation 1/2 over AudioSet; bins run fastest.
-
-    (Huang et al., arXiv:2207.06405, official code.)
-    """
-    normalised = (features - LOGMEL_MEAN) / (2 * LOGMEL_STD)
-    return patchify(normalised[:, None], patch)
+    """Return the patches of log-mel features, without their mean and divided by their spread; bins run fastest."""
+    return patchify((features[:, None] - logmel.mean) / logmel.spread, logmel.patch)
 
 
 def every_token(batch: int, *, length: int, device: torch.device) -> Int[Tensor, "batch {length}"]:

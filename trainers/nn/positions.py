@@ -1,13 +1,14 @@
 """Positions of tokens in a grid: fixed tables of sines and cosines."""
 
+from typing import Literal
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from pipelines.modalities import Clip
+from pipelines.modalities import Clip, Modality
 from shards.errors import SettingsError
-from trainers.nn.embed import Gridded
 
 MAX_PERIOD = 10_000.0
 
@@ -19,17 +20,23 @@ def sincos_1d(places: Float[Tensor, " places"], *, width: int) -> Float[Tensor, 
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def sincos_2d(grid: tuple[int, int], *, width: int) -> Float[Tensor, "tokens width"]:
+Half = Literal["column", "row"]
+"""What the first half of the channels of a two-dimensional table encodes."""
+
+
+def sincos_2d(grid: tuple[int, int], *, width: int, first: Half = "column") -> Float[Tensor, "tokens width"]:
     """Return the fixed table of a grid of (rows, columns), tokens row by row, float32.
 
-    The first half of the channels encodes the column, the second half the row. Computed in float64. `width` must be a
-    multiple of four, or SettingsError is raised. Source: He et al., arXiv:2111.06377, official `util/pos_embed.py`.
+    The first half of the channels encodes the column, the second half the row, or the other way round. Computed in float64.
+    `width` must be a multiple of four, or SettingsError is raised. Source: He et al., arXiv:2111.06377, official
+    `util/pos_embed.py`; with the row first, Bachmann et al., arXiv:2204.01678, official `multimae_utils.py`.
     """
     if width % 4:
         raise SettingsError(f"sine-cosine positions in two dimensions need a width that 4 divides, not {width}")
     rows, columns = (torch.arange(length, dtype=torch.float64) for length in grid)
     row, column = torch.meshgrid(rows, columns, indexing="ij")
-    halves = [sincos_1d(rearrange(places, "row column -> (row column)"), width=width // 2) for places in (column, row)]
+    axes = (column, row) if first == "column" else (row, column)
+    halves = [sincos_1d(rearrange(places, "row column -> (row column)"), width=width // 2) for places in axes]
     return torch.cat(halves, dim=1).float()
 
 
@@ -42,14 +49,16 @@ def interleaved_sincos(places: Float[Tensor, " places"], *, width: int) -> Float
     return halves.float()
 
 
-def position_table(modality: Gridded, *, width: int) -> Float[Tensor, "tokens width"]:
-    """Return the fixed table for the tokens of a modality: by row and column, or, in a clip, by number alone.
+def position_table(modality: Modality, *, width: int, first: Half = "column") -> Float[Tensor, "tokens width"]:
+    """Return the fixed table for the tokens of a modality: by row and column, or, in a clip and in a row, by number alone.
 
-    A clip's tokens are numbered by time, row, column, and get one-dimensional positions (Tong et al., arXiv:2203.12602,
-    official code). Raises SettingsError if the width does not allow it.
+    A clip's tokens are numbered by time, row, column, and get one-dimensional positions, sines and cosines side by side (Tong
+    et al., arXiv:2203.12602, official code). `first` is told of grids of rows and columns alone. Raises SettingsError if the
+    width does not allow it.
     """
-    if not isinstance(modality, Clip):
-        return sincos_2d(modality.grid, width=width)
+    if len(modality.grid) == 2:
+        return sincos_2d((modality.grid[0], modality.grid[1]), width=width, first=first)
     if width % 2:
         raise SettingsError(f"sine-cosine positions need an even width, not {width}")
-    return interleaved_sincos(torch.arange(modality.num_tokens, dtype=torch.float64), width=width)
+    places = torch.arange(modality.num_tokens, dtype=torch.float64)
+    return interleaved_sincos(places, width=width) if isinstance(modality, Clip) else sincos_1d(places, width=width).float()
