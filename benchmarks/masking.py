@@ -10,7 +10,7 @@ do not count, so that memory is at hand, as it is in a loader after its first ba
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,10 @@ class Words:
     def encode(self, text: str) -> list[int]:
         """Return a made-up id for every word."""
         return [len(word) for word in text.split()]
+
+    def names(self, ids: Iterable[int]) -> list[str]:
+        """Return numbers, since the words are made up."""
+        return [str(number) for number in ids]
 
 
 IMAGE, CLIP, SOUND = Image(size=224, patch=16), Clip(size=224, patch=16), LogMel()

@@ -5,6 +5,7 @@ most have a `look`: modalities with the same look share one view, so they show t
 at one field are two modalities with names of their own.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Protocol, runtime_checkable
@@ -28,6 +29,10 @@ class TextTokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, with the marks of its beginning and end if there are any."""
+        ...
+
+    def names(self, ids: Iterable[int]) -> list[str]:
+        """Return what each id is called: the piece of text that it stands for, or the name of a mark."""
         ...
 
 

@@ -26,8 +26,8 @@ from pipelines.fitting import (
     require_shown,
     require_stored,
 )
-from pipelines.masking.plan import JointMasking, MaskContext, Masking, MaskPlan
-from pipelines.masking.separate import Separate
+from pipelines.masking.plan import MaskContext, MaskPlan
+from pipelines.masking.separate import Maskings, plans_of
 from pipelines.modalities import Features, Image, LogMel, Modality, Stored, Text, Tokens, Waveform
 from pipelines.randomness import Draws
 from pipelines.rows import allocate
@@ -37,9 +37,6 @@ from pipelines.visits import LengthsOf, Visits
 from shards.errors import SettingsError
 from shards.schema import LABEL
 from shards.target_table import TargetTable
-
-Maskings = Mapping[str, Masking] | JointMasking
-"""The masking of each modality by its name, or one for several together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,10 +196,7 @@ class BatchReader:
             stored=stored,
             lengths=filled.lengths,
         )
-        if not isinstance(self.masking, Mapping):
-            return self.masking.plan_jointly(context, modalities=self.modalities)
-        masked = [modality for modality in self.modalities if modality.name in self.masking]
-        return Separate(maskings=self.masking).plan_jointly(context, modalities=masked)
+        return plans_of(self.masking, context, self.modalities)
 
     def _look_of(self, name: str, table: TargetTable) -> int:
         """Return the look that replays the views of a stored target."""

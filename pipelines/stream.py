@@ -15,12 +15,13 @@ from pipelines.component import Component
 from pipelines.damage import DamageLedger, DamagePolicy, RaiseOnDamage
 from pipelines.lengths import Lengths
 from pipelines.loading import Here, Loading
+from pipelines.masking.separate import Maskings
 from pipelines.mixing import require_weight_at_all_steps
 from pipelines.modalities import Modality
 from pipelines.order import ORDER_VERSION, SampleOrder, Shuffle
 from pipelines.packing import Packing
 from pipelines.randomness import hash_key
-from pipelines.reader import BatchReader, Maskings
+from pipelines.reader import BatchReader
 from pipelines.state import StreamIdentity, StreamMismatchError, StreamState
 from pipelines.views import FreshViews, ViewPolicy, ViewSource
 from pipelines.visits import BatchPlan, LengthsOf, Mixture, PackBatches, Position, SampleBatches, Visits

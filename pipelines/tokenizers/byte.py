@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from shards.errors import SettingsError
 
-_NUM_SPECIAL = 4
+_SPECIAL_NAMES = ("[PAD]", "[SOS]", "[EOS]", "[MASK]")
+_NUM_SPECIAL = len(_SPECIAL_NAMES)
 _NUM_BYTES = 256
 
 
@@ -70,3 +71,21 @@ class ByteTokenizer:
         """
         places = (number - _NUM_SPECIAL for number in ids)
         return bytes(place for place in places if 0 <= place < _NUM_BYTES).decode(errors="replace")
+
+    def names(self, ids: Iterable[int]) -> list[str]:
+        """Return what each id is called: the letter of a byte of ASCII, `<0xC3>` for others, `[S_0]` for the first sentinel.
+
+        A space is `␣`.
+        """
+        return [self._name(number) for number in ids]
+
+    def _name(self, number: int) -> str:
+        if number < _NUM_SPECIAL:
+            return _SPECIAL_NAMES[number]
+        byte = number - _NUM_SPECIAL
+        if byte >= _NUM_BYTES:
+            return f"[S_{byte - _NUM_BYTES}]"
+        letter = chr(byte)
+        if letter == " ":
+            return "␣"
+        return letter if letter.isascii() and letter.isprintable() else f"<0x{byte:02X}>"

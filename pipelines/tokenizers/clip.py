@@ -79,6 +79,10 @@ class ClipTokenizer:
         """Return the cleaned text of `ids` up to the end mark, with a space after every word."""
         return _codec().decode(number for number in takewhile(self.end_id.__ne__, ids) if number != self.begin_id)
 
+    def names(self, ids: Iterable[int]) -> list[str]:
+        """Return the tokens of ids as they stand in the vocabulary: `dog</w>` ends a word, `dog` goes on."""
+        return _codec().names_of(ids)
+
 
 class _Codec:
     """CLIP's vocabulary at work.
@@ -106,6 +110,10 @@ class _Codec:
             return [self._ids[word]]
         spelled = "".join(self._letters[byte] for byte in word.encode())
         return [token.id for token in self._merging.tokenize(spelled)]
+
+    def names_of(self, ids: Iterable[int]) -> list[str]:
+        """Return the tokens of ids as they stand in the vocabulary."""
+        return [self._names[number] for number in ids]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids; bytes that are no UTF-8 become U+FFFD."""

@@ -1,6 +1,6 @@
 """Shared by the tests of maskings: batches of any samples of a small world, and plans told sample by sample."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,9 @@ class Words:
 
     def encode(self, text: str) -> list[int]:
         return [len(word) for word in text.split()]
+
+    def names(self, ids: Iterable[int]) -> list[str]:
+        return [str(number) for number in ids]
 
 
 IMAGE = Image(size=6, patch=1)

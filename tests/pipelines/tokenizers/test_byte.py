@@ -38,6 +38,16 @@ def test_special_ids_and_halves_of_characters_do_not_stop_decoding() -> None:
     assert TOKENIZER.decode(ids) == "a\ufffd"
 
 
+def test_every_id_has_a_name_of_its_own_that_can_be_read() -> None:
+    names = TOKENIZER.names(range(TOKENIZER.vocabulary))
+    assert len(set(names)) == TOKENIZER.vocabulary
+    assert all(name.isprintable() and name.strip() == name for name in names)
+    shown = ["[SOS]", "d", "o", "g", "␣", "<0xC3>", "<0xA9>", "[EOS]"]
+    assert TOKENIZER.names(TOKENIZER.encode("dog é")) == shown
+    special = [TOKENIZER.padding_id, TOKENIZER.mask_id, TOKENIZER.sentinel_ids[0], TOKENIZER.sentinel_ids[-1]]
+    assert TOKENIZER.names(special) == ["[PAD]", "[MASK]", "[S_0]", "[S_9]"]
+
+
 def test_a_negative_number_of_sentinels_is_refused() -> None:
     with pytest.raises(SettingsError, match="-1 sentinels"):
         ByteTokenizer(sentinels=-1)

@@ -85,6 +85,15 @@ def test_a_cleaned_text_comes_back_without_marks_and_padding() -> None:
     assert tokenizer.decode(padded(tokenizer, "")) == ""
 
 
+def test_ids_are_called_as_in_the_vocabulary() -> None:
+    tokenizer = ClipTokenizer()
+    names = tokenizer.names(tokenizer.encode("A zoologist's 🙂"))
+    assert names[:2] == ["<start_of_text>", "a</w>"]
+    assert names[-1] == "<end_of_text>"
+    assert "".join(names[1:-1]).replace("</w>", " ").startswith("a zoologist 's ")
+    assert len(set(tokenizer.names(range(tokenizer.vocabulary)))) == tokenizer.vocabulary
+
+
 def test_it_can_be_pickled_compared_and_hashed() -> None:
     tokenizer = ClipTokenizer(longest=32)
     again = pickle.loads(pickle.dumps(tokenizer))
