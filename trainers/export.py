@@ -107,7 +107,7 @@ def _block(place: int, block: Block) -> dict[str, Tensor]:
 def _positions(encoder: VisibleEncoder | FilledEncoder) -> Tensor:
     """Return the positions [1, 1 + tokens, width] of the class token and of all places."""
     if isinstance(encoder, VisibleEncoder):
-        return pad(encoder.positions, (0, 0, 1, 0))[None]
+        return pad(encoder.positions(), (0, 0, 1, 0))[None]
     if not isinstance(encoder.places, LearnedPositions):
         raise SettingsError(
             "This encoder tells places by biases of its attention, which timm's plain transformer has not."

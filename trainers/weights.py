@@ -140,9 +140,9 @@ def _check_positions(official: Mapping[str, Tensor], network: Network) -> None:
     """Raise WeightsError unless the position tables are the fixed ones; their first row belongs to the class token."""
     tables = dict(network.named_buffers())
     for name, side in POSITIONS.items():
-        if name not in official or f"{side}.positions" not in tables:
+        if name not in official or f"{side}.positions.table" not in tables:
             continue
-        table = pad(tables[f"{side}.positions"], (0, 0, 1, 0))[None].cpu()
+        table = pad(tables[f"{side}.positions.table"], (0, 0, 1, 0))[None].cpu()
         found = official[name].float().cpu()
         if found.shape != table.shape:
             raise WeightsError(

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipelines.masking.plan import MaskPlan
-from pipelines.modalities import Image
-from trainers.nn.embed import image_patches, only_modality
+from pipelines.modalities import Modality
+from trainers.nn.embed import Gridded, only_modality, patches_of, require_gridded
 from trainers.nn.filled_encoder import FilledEncoder, Positions, Start
 from trainers.nn.gather import tokens_at
 from trainers.nn.initialise import truncated_normal_
@@ -22,7 +22,8 @@ from trainers.nn.network import Network, Output
 class MaskTokenEncoder:
     """A vision transformer of `depth` blocks with `heads` attention heads.
 
-    `positions`, `start`: see `trainers.nn.filled_encoder`; `layer_scale`, `drop_path`: see `trainers.nn.blocks.Block`.
+    It embeds a picture, a clip or a spectrogram; relative `positions` are for pictures alone. `positions`, `start`: see
+    `trainers.nn.filled_encoder`; `layer_scale`, `drop_path`: see `trainers.nn.blocks.Block`.
     """
 
     width: int
@@ -33,22 +34,27 @@ class MaskTokenEncoder:
     layer_scale: float | None = None
     drop_path: float = 0.0
 
-    def build(self, modalities: Sequence[Image], *, outputs: Mapping[str, Output]) -> "MaskTokenEncoderNetwork":
-        """Return the network with weights, tokens and positions from a truncated normal of standard deviation 0.02."""
-        image = only_modality(modalities, architecture="mask_token_encoder")
-        return MaskTokenEncoderNetwork(self, image, outputs=outputs)
+    def build(self, modalities: Sequence[Modality], *, outputs: Mapping[str, Output]) -> "MaskTokenEncoderNetwork":
+        """Return the network with weights, tokens and positions from a truncated normal of standard deviation 0.02.
+
+        Raises:
+            SettingsError: The modality has no patches, or no relative positions where they are asked for.
+        """
+        modality = only_modality(modalities, architecture="mask_token_encoder")
+        gridded = require_gridded(modality, architecture="mask_token_encoder")
+        return MaskTokenEncoderNetwork(self, gridded, outputs=outputs)
 
 
 class MaskTokenEncoderNetwork(Network):
     """Class token, visible and mask tokens through one encoder; a linear head for every target."""
 
-    def __init__(self, config: MaskTokenEncoder, image: Image, *, outputs: Mapping[str, Output]) -> None:
+    def __init__(self, config: MaskTokenEncoder, modality: Gridded, *, outputs: Mapping[str, Output]) -> None:
         super().__init__()
-        self.image = image
+        self.modality = modality
         self.width = config.width
         self.num_prefix_tokens = 1
         self.encoder = FilledEncoder(
-            image,
+            modality,
             width=config.width,
             depth=config.depth,
             heads=config.heads,
@@ -67,8 +73,8 @@ class MaskTokenEncoderNetwork(Network):
         A place is hidden from the encoder if and only if it is not in `plan.visible`. What is predicted of a whole sample
         is [batch, dim], from the class token.
         """
-        plan = plans[self.image.name]
-        patches = image_patches(inputs[self.image.name], patch=self.image.patch)
+        plan = plans[self.modality.name]
+        patches = patches_of(self.modality, inputs[self.modality.name])
         mixed = self.encoder.levels(self.encoder.filled(patches, plan.visible))[-1]
         # The norm acts on each token alone, so tokens that nobody asked for are dropped before it.
         asked = dict.fromkeys(self.places.values())
@@ -76,5 +82,5 @@ class MaskTokenEncoderNetwork(Network):
         return {name: head(encoded[self.places[name]]) for name, head in self.heads.items()}
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "batch tokens width"]:
-        """Return the class token and the tokens of all patches, row by row, after the final norm."""
-        return self.encoder.whole(image_patches(inputs[self.image.name], patch=self.image.patch))
+        """Return the class token and the tokens of all patches, in their order, after the final norm."""
+        return self.encoder.whole(patches_of(self.modality, inputs[self.modality.name]))

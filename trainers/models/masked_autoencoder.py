@@ -18,6 +18,7 @@ from trainers.nn.embed import Gridded, every_token, only_modality, patches_of, r
 from trainers.nn.gather import gather_tokens
 from trainers.nn.initialise import xavier_
 from trainers.nn.network import Network, Output, Places, require_places
+from trainers.nn.positions import Table
 from trainers.nn.visible_encoder import VisibleEncoder
 
 
@@ -25,8 +26,8 @@ from trainers.nn.visible_encoder import VisibleEncoder
 class MaskedAutoencoder:
     """A vision transformer of `depth` blocks with `heads` attention heads, and a decoder (`trainers.nn.decoders`).
 
-    It embeds a picture, a clip or a spectrogram. `biases` are those of query, key and value in both; `bridge_bias` tells
-    whether the linear layer between the two has one.
+    It embeds a picture, a clip or a spectrogram. `biases` are those of query, key and value in both, `positions` those of
+    tokens in both (`trainers.nn.positions`); `bridge_bias` tells whether the linear layer between the two has one.
     """
 
     width: int
@@ -36,6 +37,7 @@ class MaskedAutoencoder:
     class_token: bool = True
     biases: Biases = "all"
     bridge_bias: bool = True
+    positions: Table = "sincos"
 
     def build(self, modalities: Sequence[Modality], *, outputs: Mapping[str, Output]) -> "MaskedAutoencoderNetwork":
         """Return the network with Xavier-uniform weights and tokens of standard deviation 0.02.
@@ -69,6 +71,7 @@ class MaskedAutoencoderNetwork(Network):
             norm=layer_norm(config.width),
             biases=config.biases,
             class_token=config.class_token,
+            positions=config.positions,
         )
         self.decoder = config.decoder.build(
             modality,
@@ -77,6 +80,7 @@ class MaskedAutoencoderNetwork(Network):
                 prefix=int(config.class_token),
                 style=BlockStyle(biases=config.biases),
                 bridge_bias=config.bridge_bias,
+                positions=config.positions,
             ),
         )
         self.places = {name: output.places for name, output in outputs.items()}

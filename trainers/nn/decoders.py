@@ -8,28 +8,31 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from pipelines.masking.plan import MaskPlan
-from trainers.nn.blocks import BlockStyle, layer_norm, stack_of_blocks
+from trainers.nn.blocks import BlockStyle, layer_norm, padding_bias, run_blocks, stack_of_blocks
 from trainers.nn.embed import Gridded
 from trainers.nn.gather import gather_tokens, scatter_tokens
 from trainers.nn.initialise import TOKEN_STD, xavier_
-from trainers.nn.positions import position_table
+from trainers.nn.positions import FixedPositions, SeparablePositions, Table, positions_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
     """What a decoder is given: tokens of `width` values, the first `prefix` of which belong to no place.
 
-    `style` is that of the encoder's blocks; `bridge_bias` tells whether the linear layer between the two has a bias.
+    `style` is that of the encoder's blocks, `positions` are of the same kind as its own; `bridge_bias` tells whether the
+    linear layer between the two has a bias.
     """
 
     width: int
     prefix: int
     style: BlockStyle
     bridge_bias: bool
+    positions: Table = "sincos"
 
 
 @runtime_checkable
@@ -56,8 +59,9 @@ class Decoder(nn.Module):
         self.embed = nn.Linear(encoded.width, width, bias=encoded.bridge_bias)
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
         self.norm = layer_norm(width, eps=encoded.style.norm_eps)
-        self.positions: Tensor
-        self.register_buffer("positions", position_table(modality, width=width), persistent=False)
+        self.positions: FixedPositions | SeparablePositions = positions_of(
+            modality, width=width, kind=encoded.positions
+        )
 
     def initialise(self) -> None:
         """Give linear weights Xavier-uniform values, and mask tokens a standard deviation of 0.02."""
@@ -82,8 +86,9 @@ class Decoder(nn.Module):
         self, visible: Float[Tensor, "batch visible width"], plan: MaskPlan
     ) -> Float[Tensor, "batch tokens width"]:
         """Return the tokens of the whole grid with their positions, mask tokens where nothing was seen."""
-        placed = scatter_tokens(visible, plan.visible, filler=self.mask_token, length=self.num_tokens)
-        return placed + self.positions
+        tokens = scatter_tokens(visible, plan.visible, filler=self.mask_token, length=self.num_tokens)
+        placed: Tensor = tokens + self.positions()
+        return placed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,3 +118,47 @@ class GlobalDecoderNetwork(Decoder):
         """See Decoder."""
         mixed = self.blocks(torch.cat([prefix, self.filled(visible, plan)], dim=1))
         return gather_tokens(mixed[:, self.num_prefix_tokens :], plan.target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenDecoder:
+    """`depth` blocks with `heads` heads, which do not see hidden tokens that nobody asked for.
+
+    They see the encoded tokens, and a mask token for each of `plan.target` (Wang et al., arXiv:2303.16727, section 3.2). Where
+    the target is all that is hidden, this is the GlobalDecoder.
+    """
+
+    width: int
+    depth: int
+    heads: int
+
+    def build(self, modality: Gridded, encoded: Encoded) -> "ChosenDecoderNetwork":
+        """See DecoderDesign."""
+        return ChosenDecoderNetwork(self, modality, encoded)
+
+
+class ChosenDecoderNetwork(Decoder):
+    """Encoded tokens come first, in their order, then those that are asked for, in theirs; no token sees padding."""
+
+    def __init__(self, design: ChosenDecoder, modality: Gridded, encoded: Encoded) -> None:
+        super().__init__(modality, encoded, width=design.width)
+        self.blocks = stack_of_blocks(design.width, depth=design.depth, heads=design.heads, style=encoded.style)
+        self.initialise()
+
+    def decoded(
+        self, prefix: Float[Tensor, "batch prefix width"], visible: Float[Tensor, "batch visible width"], plan: MaskPlan
+    ) -> Float[Tensor, "batch target width"]:
+        """See Decoder."""
+        table = self.positions()
+        tokens = torch.cat([prefix, visible + table[plan.visible], self.mask_token + table[plan.target]], dim=1)
+        bias = padding_bias(padding_of_both(plan, prefix=self.num_prefix_tokens))
+        return run_blocks(self.blocks, tokens, bias)[-1][:, self.num_prefix_tokens + visible.shape[1] :]
+
+
+def padding_of_both(plan: MaskPlan, *, prefix: int) -> Bool[Tensor, "batch tokens"] | None:
+    """Return which of `prefix` tokens, the visible and the target ones are none; None if all are some."""
+    if plan.visible_padding is None and plan.target_padding is None:
+        return None
+    halves = ((plan.visible, plan.visible_padding), (plan.target, plan.target_padding))
+    marks = [torch.zeros_like(index, dtype=torch.bool) if padding is None else padding for index, padding in halves]
+    return pad(torch.cat(marks, dim=1), (prefix, 0), value=False)

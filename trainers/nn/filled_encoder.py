@@ -11,24 +11,29 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipelines.modalities import Image
+from shards.errors import SettingsError
 from trainers.nn.blocks import layer_norm, run_blocks, stack_of_blocks
+from trainers.nn.embed import Gridded
 from trainers.nn.gather import gather_tokens, scatter_tokens
 from trainers.nn.initialise import TOKEN_STD, damp_by_depth_, truncated_normal_
 from trainers.nn.placing import LearnedPositions, RelativePositions
 
 Positions = Literal["learned", "relative"]
-"""Whether places are told by a vector of their own, or by biases of attention that depend on displacements."""
+"""Whether places are told by a vector of their own, or by biases of attention that depend on displacements in a picture."""
 
 Start = Literal["even", "damped"]
 """Whether linear weights start alike in all blocks, or smaller in later ones; see `initialise.damp_by_depth_`."""
 
 
 class FilledEncoder(nn.Module):
-    """Patches at the visible places -> class token and tokens of all places."""
+    """Patches at the visible places -> class token and tokens of all places.
+
+    Raises SettingsError if relative positions are asked for of something other than a picture.
+    """
 
     def __init__(
         self,
-        image: Image,
+        modality: Gridded,
         *,
         width: int,
         depth: int,
@@ -39,8 +44,8 @@ class FilledEncoder(nn.Module):
         drop_path: float,
     ) -> None:
         super().__init__()
-        self.num_tokens = image.num_tokens
-        self.embed = nn.Linear(image.patch_values, width)
+        self.num_tokens = modality.num_tokens
+        self.embed = nn.Linear(modality.patch_values, width)
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
         self.blocks = stack_of_blocks(width, depth=depth, heads=heads, layer_scale=layer_scale, drop_path=drop_path)
@@ -51,9 +56,9 @@ class FilledEncoder(nn.Module):
         for token in (self.class_token, self.mask_token):
             nn.init.trunc_normal_(token, std=TOKEN_STD)
         self.places = (
-            LearnedPositions(image.num_tokens, width=width)
+            LearnedPositions(modality.num_tokens, width=width)
             if positions == "learned"
-            else RelativePositions(image.grid, heads=heads)
+            else RelativePositions(_picture_grid(modality), heads=heads)
         )
 
     def filled(
@@ -73,3 +78,12 @@ class FilledEncoder(nn.Module):
         """Return the class token and the tokens of all patches, nothing hidden, after the norm."""
         encoded: Tensor = self.norm(self.levels(self.embed(patches))[-1])
         return encoded
+
+
+def _picture_grid(modality: Gridded) -> tuple[int, int]:
+    if not isinstance(modality, Image):
+        raise SettingsError(
+            f"Relative positions are displacements in a picture, but '{modality.name}' is a {type(modality).__name__}; "
+            "give --set model.positions=learned."
+        )
+    return modality.grid

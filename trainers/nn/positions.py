@@ -1,14 +1,15 @@
-"""Positions of tokens in a grid: fixed tables of sines and cosines."""
+"""Positions of tokens in a grid: fixed tables of sines and cosines, and tables that are learned."""
 
 from typing import Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.modalities import Clip, Modality
 from shards.errors import SettingsError
+from trainers.nn.initialise import TOKEN_STD
 
 MAX_PERIOD = 10_000.0
 
@@ -61,4 +62,58 @@ def position_table(modality: Modality, *, width: int, first: Half = "column") ->
     if width % 2:
         raise SettingsError(f"sine-cosine positions need an even width, not {width}")
     places = torch.arange(modality.num_tokens, dtype=torch.float64)
-    return interleaved_sincos(places, width=width) if isinstance(modality, Clip) else sincos_1d(places, width=width).float()
+    return (
+        interleaved_sincos(places, width=width)
+        if isinstance(modality, Clip)
+        else sincos_1d(places, width=width).float()
+    )
+
+
+Table = Literal["sincos", "separable"]
+"""Whether positions are fixed sines and cosines, or the sum of a learned vector of the time and one of the place in it."""
+
+
+class FixedPositions(nn.Module):
+    """A table that is neither learned nor stored."""
+
+    def __init__(self, table: Float[Tensor, "tokens width"]) -> None:
+        super().__init__()
+        self.table: Tensor
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self) -> Float[Tensor, "tokens width"]:
+        """Return the positions of all tokens, in their order."""
+        return self.table
+
+
+class SeparablePositions(nn.Module):
+    """A learned vector for each time of a clip, and one for each place in it; tokens get the sum of both.
+
+    They start from a normal distribution of standard deviation 0.02, cut at 2 (Feichtenhofer et al., arXiv:2205.09113,
+    section 3 and official code). Raises SettingsError if the modality has no times.
+    """
+
+    def __init__(self, modality: Modality, *, width: int) -> None:
+        super().__init__()
+        if not isinstance(modality, Clip):
+            raise SettingsError(
+                f"Separable positions are those of times and of places in them, but '{modality.name}' is a "
+                f"{type(modality).__name__}, not a clip; give --set model.positions=sincos."
+            )
+        times, rows, columns = modality.grid
+        self.time_positions = nn.Parameter(torch.empty(times, width))
+        self.place_positions = nn.Parameter(torch.empty(rows * columns, width))
+        for vectors in (self.time_positions, self.place_positions):
+            nn.init.trunc_normal_(vectors, std=TOKEN_STD)
+
+    def forward(self) -> Float[Tensor, "tokens width"]:
+        """Return the positions of all tokens, which run by time, row, column."""
+        both = self.time_positions[:, None] + self.place_positions
+        return rearrange(both, "time place width -> (time place) width")
+
+
+def positions_of(modality: Modality, *, width: int, kind: Table) -> FixedPositions | SeparablePositions:
+    """Return the module that gives the positions [tokens, width] of a modality; raises SettingsError as they do."""
+    if kind == "separable":
+        return SeparablePositions(modality, width=width)
+    return FixedPositions(position_table(modality, width=width))

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from trainers.nn.blocks import Biases, BlockStyle, run_blocks, stack_of_blocks
 from trainers.nn.embed import Gridded
 from trainers.nn.initialise import TOKEN_STD, xavier_
-from trainers.nn.positions import position_table
+from trainers.nn.positions import Table, positions_of
 
 
 class VisibleEncoder(nn.Module):
     """Patches at given places -> class token, if there is one, and encoded tokens.
 
-    `norm` ends it, positions are fixed sines and cosines.
+    `norm` ends it; `positions` are those of `trainers.nn.positions`.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class VisibleEncoder(nn.Module):
         drop_path: float = 0.0,
         biases: Biases = "all",
         class_token: bool = True,
+        positions: Table = "sincos",
     ) -> None:
         super().__init__()
         self.embed = nn.Linear(modality.patch_values, width)
@@ -39,8 +40,7 @@ class VisibleEncoder(nn.Module):
             width, depth=depth, heads=heads, drop_path=drop_path, style=BlockStyle(biases=biases)
         )
         self.norm = norm
-        self.positions: Tensor
-        self.register_buffer("positions", position_table(modality, width=width), persistent=False)
+        self.positions = positions_of(modality, width=width, kind=positions)
         xavier_(self)
         for token in self.prefix:
             nn.init.normal_(token, std=TOKEN_STD)
@@ -54,7 +54,7 @@ class VisibleEncoder(nn.Module):
         self, patches: Float[Tensor, "batch visible values"], index: Int[Tensor, "batch visible"]
     ) -> Float[Tensor, "batch visible width"]:
         """Return the embedded patches, each with the position of its place in the grid."""
-        placed: Tensor = self.embed(patches) + self.positions[index]
+        placed: Tensor = self.embed(patches) + self.positions()[index]
         return placed
 
     def levels(
