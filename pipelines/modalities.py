@@ -91,13 +91,14 @@ class Image(_Tiled):
 class Raster(_Tiled):
     """A square of `size` x `size` stored values (depth, segments, bands), cut into patches like the picture it belongs to.
 
-    Measured numbers are rendered as float32 [channels, size, size], ids (numbers that are names) as int64. They are never
+    Measured numbers are rendered as float32 [channels, side, side], ids (numbers that are names) as int64. They are never
     mixed, so what a camera did not see stays 0 or NaN. A raster of whole numbers above 2^24, or of float64, is rounded to
     float32.
 
     Args:
         size: Side in pixels, that of the picture that shares the view.
         patch: Side of a patch in pixels.
+        stride: Pixels along both axes for one value: a raster of `size` / `stride` values a side.
         field: The stored field.
         channels: Values to a pixel.
         is_ids: Whether the numbers are ids.
@@ -106,13 +107,14 @@ class Raster(_Tiled):
         look: Which of the looks at a sample it shows.
 
     Raises:
-        SettingsError: The patches do not tile the raster.
+        SettingsError: The patches do not tile the raster, or the strides the patches.
     """
 
     size: int
     patch: int
     field: str
     channels: int = 1
+    stride: int = 1
     is_ids: bool = False
     classes: int = 0
     name: str = ""
@@ -121,6 +123,7 @@ class Raster(_Tiled):
     def __post_init__(self) -> None:
         _name_after_field(self)
         _require_tiles(self.name, "pixels", self.size, self.patch)
+        _require_tiles(self.name, "pixels", self.patch, self.stride)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -135,7 +138,17 @@ class Raster(_Tiled):
     @property
     def patch_values(self) -> int:
         """Values in a patch, over all channels."""
-        return self.patch**2 * self.channels
+        return self.patch_side**2 * self.channels
+
+    @property
+    def side(self) -> int:
+        """Values along each side."""
+        return self.size // self.stride
+
+    @property
+    def patch_side(self) -> int:
+        """Values along each side of a patch."""
+        return self.patch // self.stride
 
 
 @dataclass(frozen=True, kw_only=True)

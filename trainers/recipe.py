@@ -213,7 +213,9 @@ class Recipe:
     def outputs(self) -> dict[str, Output]:
         """Return how many values are predicted, and where, by target."""
         return {
-            target.name: Output(dim=target.dim(self.modality(target.modality)), places=target.places)
+            target.name: Output(
+                dim=target.dim(self.modality(target.modality)), places=target.places, modality=target.modality
+            )
             for target in self.targets
         }
 

@@ -1,6 +1,6 @@
 """Rasters: numbers on the grid of a picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Shaped
@@ -15,7 +15,7 @@ from pipelines.views import Extent, View
 
 @dataclass(frozen=True, kw_only=True)
 class RasterRenderer:
-    """Renders a stored raster as float32 [channels, size, size], one of ids as int64; colours of a view do not concern it."""
+    """Renders a stored raster as float32 [channels, side, side], one of ids as int64; colours of a view do not concern it."""
 
     modality: Raster
 
@@ -29,21 +29,22 @@ class RasterRenderer:
         height, width = recorded_size(facts, self.field)
         return Extent(height=height, width=width)
 
-    def empty(self, rows: int) -> Shaped[Tensor, "{rows} channels size size"]:
+    def empty(self, rows: int) -> Shaped[Tensor, "{rows} channels side side"]:
         """See Renderer."""
-        side = self.modality.size
+        side = self.modality.side
         return torch.zeros((rows, self.modality.channels, side, side), dtype=self._dtype)
 
     def render(
         self, data: Payload, facts: Facts, view: View, extent: Extent
-    ) -> tuple[Shaped[Tensor, "channels size size"], int]:
+    ) -> tuple[Shaped[Tensor, "channels side side"], int]:
         """See Renderer."""
         assert isinstance(data, bytes), type(data)
         require_fitting(self.modality, view)
         values = decode_raster(data)
         require_recorded((values.shape[0], values.shape[1]), facts, self.field)
         require_channels(self.modality, values.shape[2])
-        rendered = render_raster(values, view, height=extent.height, width=extent.width)
+        coarse = replace(view, size=self.modality.side)
+        rendered = render_raster(values, coarse, height=extent.height, width=extent.width)
         return rendered.to(self._dtype), self.modality.num_tokens
 
     @property

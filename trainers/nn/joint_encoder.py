@@ -113,13 +113,11 @@ class JointEncoder(nn.Module):
             }
         )
         self.own = nn.ModuleDict(
-            {name: stack_of_blocks(width, depth=own_depth, heads=heads, style=style) for name in names if own_depth}
+            {name: stack_of_blocks(width, depth=own_depth, heads=heads, style=style) for name in names}
         )
         self.class_token = nn.Parameter(torch.empty(1, 1, width)) if class_token else None
         served = names if streams else []
-        self.blocks = nn.ModuleList(
-            StreamBlock(width, heads=heads, style=style, streams=served) for _ in range(depth)
-        )
+        self.blocks = nn.ModuleList(StreamBlock(width, heads=heads, style=style, streams=served) for _ in range(depth))
         self.norm = layer_norm(width, eps=style.norm_eps) if final_norm else nn.Identity()
         self.stream_norms = nn.ModuleDict({name: layer_norm(width, eps=style.norm_eps) for name in served})
         self.width = width
@@ -135,7 +133,7 @@ class JointEncoder(nn.Module):
             if plan.visible_padding is not None:
                 padding[name] = plan.visible_padding
             bias = padding_bias(plan.visible_padding)
-            for block in self.own[name] if name in self.own else ():
+            for block in self.own[name]:
                 tokens[name] = block(tokens[name], bias)
         batch = len(next(iter(tokens.values())))
         prefix = next(iter(tokens.values())).new_zeros(batch, 0, self.width)

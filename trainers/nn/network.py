@@ -30,10 +30,11 @@ def matching(first: str, second: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What a network is asked for: `dim` values at each of some places."""
+    """What a network is asked for: `dim` values at each of some places of a modality."""
 
     dim: int
     places: Places = "target"
+    modality: str = ""
 
 
 def require_places(outputs: Mapping[str, Output], *, possible: tuple[Places, ...], architecture: str) -> None:
@@ -69,6 +70,24 @@ class Network(nn.Module):
     @abstractmethod
     def encode(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "batch tokens width"]:
         """Return the tokens of the whole sample, nothing masked, after the final norm; prefix tokens come first."""
+
+    def represent(
+        self, inputs: Mapping[str, Tensor], lengths: Mapping[str, Tensor] | None = None
+    ) -> Float[Tensor, "batch width"]:
+        """Return one vector for each sample, nothing masked.
+
+        `lengths` are those of the batch: tokens beyond them, and modalities that a sample lacks, do not count.
+        """
+        return self.pool(self.encode(inputs))
+
+    def represent_each(
+        self, inputs: Mapping[str, Tensor], lengths: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Float[Tensor, "batch width"]]:
+        """Return one vector for each sample of each modality alone, to look for a sample by one with the other.
+
+        Empty where the network has one modality.
+        """
+        return {}
 
     def pool(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch width"]:
         """Return one vector per sample: the mean of the encoded patch tokens, without the prefix tokens."""

@@ -81,7 +81,7 @@ class PatchStem(Stem):
             case Image() | Clip() | LogMel():
                 return patches_of(self.modality, inputs)
             case Raster():
-                return raster_patches(inputs, patch=self.modality.patch).nan_to_num(0.0)
+                return raster_patches(inputs, patch=self.modality.patch_side).nan_to_num(0.0)
             case _:
                 return inputs
 
@@ -111,7 +111,7 @@ class ClassMapStem(Stem):
     def contents(self, inputs: Int[Tensor, "batch channels side side"]) -> Int[Tensor, "batch tokens pixels"]:
         """See Stem."""
         assert isinstance(self.modality, Raster)
-        return patchify(inputs.long(), self.modality.patch)
+        return patchify(inputs.long(), self.modality.patch_side)
 
     def embedded(self, contents: Int[Tensor, "batch chosen pixels"]) -> Float[Tensor, "batch chosen width"]:
         """See Stem."""

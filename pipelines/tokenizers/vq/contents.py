@@ -38,9 +38,9 @@ def contents(modality: Tokenised, inputs: Shaped[Tensor, "batch ..."]) -> Shaped
         case LogMel():
             return patchify((inputs[:, None] - LOGMEL_MEAN) / LOGMEL_STD, modality.patch)
         case Raster(is_ids=True):
-            return patchify(inputs.long(), modality.patch)
+            return patchify(inputs.long(), modality.patch_side)
         case Raster():
-            return patchify(torch.where(inputs > 0, inputs, torch.nan).log(), modality.patch)
+            return patchify(torch.where(inputs > 0, inputs, torch.nan).log(), modality.patch_side)
         case Points():
             return rearrange(group_points(inputs, modality).points, "batch group point xyz -> batch group (point xyz)")
         case Features():
@@ -59,9 +59,11 @@ def from_contents(modality: Tokenised, values: Float[Tensor, "batch tokens value
             features = unpatchify(values, modality.patch, grid=modality.grid)[:, 0]
             return features * LOGMEL_STD + LOGMEL_MEAN
         case Raster(is_ids=True):
-            return unpatchify(best_classes(values, pixels=modality.patch_values), modality.patch, grid=modality.grid)
+            return unpatchify(
+                best_classes(values, pixels=modality.patch_values), modality.patch_side, grid=modality.grid
+            )
         case Raster():
-            return unpatchify(values, modality.patch, grid=modality.grid).exp()
+            return unpatchify(values, modality.patch_side, grid=modality.grid).exp()
         case Points():
             return rearrange(values, "batch group (point xyz) -> batch group point xyz", xyz=3)
         case Features():

@@ -22,3 +22,12 @@ def test_short_samples_are_masked_like_long_ones() -> None:
     assert torch.equal(plan.target, expected.target)
     assert plan.visible_padding is None
     assert masking.plan(short, modality=SOUND).visible_padding is not None
+
+
+def test_a_sample_without_sound_shows_none_and_is_asked_for_none() -> None:
+    context = replace(context_of(["a", "b"]), lengths={"logmel": torch.tensor([3, 0])})
+    plan = AsIfFull(masking=RandomPatches(ratio=0.75)).plan(context, modality=SOUND)
+    assert plan.visible_padding is not None
+    assert plan.target_padding is not None
+    assert plan.visible_padding.tolist() == [[False] * 2, [True] * 2]
+    assert plan.target_padding.tolist() == [[False] * 6, [True] * 6]
