@@ -8,8 +8,10 @@ at one field are two modalities with names of their own.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
+from pipelines.settings import ReadBy
+from pipelines.tokenizers.naming import tokenizer_called
 from shards.errors import SettingsError
 
 
@@ -194,9 +196,9 @@ class Clip(_Tiled):
 class LogMel(_Tiled):
     """`frames` columns of log-mel features with `bins` values each, cut into square patches of `patch` x `patch`.
 
-    Rendered as float32 [frames, bins], not normalised: networks take out `mean` and divide by `spread`. What is missing at the end is filled with the least value that
-    features can have, not with zero, which would be louder than most sounds. Tokens run by time, then bin. The number of
-    tokens that hold some sound is the length of the sample.
+    Rendered as float32 [frames, bins], not normalised: networks take out `mean` and divide by `spread`. What is missing at the
+    end is filled with the least value that features can have, not with zero, which would be louder than most sounds. Tokens run
+    by time, then bin. The number of tokens that hold some sound is the length of the sample.
 
     Raises:
         SettingsError: The patches do not tile the features.
@@ -315,7 +317,7 @@ class Text(_Tiled):
     """
 
     length: int
-    tokenizer: TextTokenizer
+    tokenizer: Annotated[TextTokenizer, ReadBy(tokenizer_called)]
     field: str = "text"
     name: str = ""
     look: int = 0

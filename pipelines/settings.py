@@ -11,9 +11,20 @@ import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from shards.errors import SettingsError, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadBy:
+    """In `Annotated[kind, ReadBy(function)]`: what makes a value of this kind of what was typed.
+
+    The function raises SettingsError where that makes no sense.
+    """
+
+    reader: Callable[[str], Any]
+
 
 NAMING_FIELDS = ("name", "field", "target")
 """An element of a tuple goes by the first of these fields it has."""
@@ -62,7 +73,7 @@ def _change(node: Any, tree: Tree, *, path: str) -> Any:  # noqa: ANN401 - a nod
 
 def _change_dataclass(node: Any, tree: Tree, *, path: str) -> Any:  # noqa: ANN401 - any dataclass
     parts = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
-    changed = _changed_parts(parts, tree, path=path, types_of_parts=get_type_hints(type(node)))
+    changed = _changed_parts(parts, tree, path=path, types_of_parts=get_type_hints(type(node), include_extras=True))
     try:
         return dataclasses.replace(node, **changed)
     except ValueError as error:
@@ -106,6 +117,8 @@ def _reader(kind: Any) -> Callable[[str], Any]:  # noqa: ANN401 - types are valu
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _annotated_reader(kind)
     if origin is Literal:
         return lambda text: _one_of(text, arguments)
     if origin in (Union, types.UnionType):
@@ -117,6 +130,12 @@ def _reader(kind: Any) -> Callable[[str], Any]:  # noqa: ANN401 - types are valu
                 _reader(argument)  # refused now, not when the first value is read
         return lambda text: _read_tuple(text, arguments)
     raise TypeError(kind)
+
+
+def _annotated_reader(kind: Any) -> Callable[[str], Any]:  # noqa: ANN401 - types are values here
+    """Return the function that an annotation names; raises TypeError if none does."""
+    readers = [note.reader for note in kind.__metadata__ if isinstance(note, ReadBy)]
+    return readers[0] if readers else _reader(get_args(kind)[0])
 
 
 def _read_tuple(text: str, kinds: Sequence[Any]) -> tuple[Any, ...]:

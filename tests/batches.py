@@ -18,6 +18,7 @@ def make_batch(
     plans: Mapping[str, MaskPlan] | None = None,
     stored: Mapping[str, Tensor] | None = None,
     labels: Tensor | None = None,
+    lengths: Mapping[str, Tensor] | None = None,
     step: int = 0,
 ) -> Batch:
     """Return a batch of the first samples of one dataset."""
@@ -26,7 +27,7 @@ def make_batch(
         keys=tuple(keys),
         visits=Visits(datasets=np.zeros_like(ids), ids=ids, epochs=np.zeros_like(ids)),
         inputs=inputs,
-        lengths={},
+        lengths=lengths or {},
         plans=plans or {},
         stored=stored or {},
         labels=labels,

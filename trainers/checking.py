@@ -9,15 +9,16 @@ import torch
 
 from pipelines.component import Component
 from pipelines.fitting import require_same_stored
-from pipelines.masking.plan import MaskContext, Masking, stored_of_masking
-from pipelines.modalities import Modality, Stored
+from pipelines.masking.plan import MaskContext, stored_of_masking
+from pipelines.masking.separate import plans_of
+from pipelines.modalities import Stored, Text
 from pipelines.randomness import Draws
 from pipelines.views import ViewSet
 from shards.dataset import Dataset
 from shards.errors import MissingFieldError, SettingsError, did_you_mean
 from shards.target_table import TargetSpec, TargetTable
 from trainers.reads import stored_reads, targets_command
-from trainers.recipe import Recipe, Target
+from trainers.recipe import Architecture, Recipe, Target
 
 
 @runtime_checkable
@@ -27,6 +28,16 @@ class PredictsIds(Protocol):
     @property
     def vocabulary(self) -> int:
         """How many ids there are."""
+        ...
+
+
+@runtime_checkable
+class TakesAbsent(Protocol):
+    """An architecture that says whether samples may lack some of its modalities."""
+
+    @property
+    def takes_absent(self) -> bool:
+        """Whether they may."""
         ...
 
 
@@ -51,20 +62,36 @@ def check(recipe: Recipe, components: Sequence[Component]) -> None:
             several datasets store under one name means different things.
     """
     require_same_stored(components)
+    _check_fields(recipe, [component.dataset for component in components])
     for component in components:
-        for modality in recipe.modalities:
-            if not isinstance(modality, Stored):
-                _check_field(recipe, modality.field, component.dataset)
         for target in recipe.targets:
             if target.stored is not None:
                 _check_stored(recipe, target, component.stored[target.stored], component.dataset)
         _check_views(recipe, component.stored)
     _check_batch(recipe, [component.dataset for component in components])
-    for field, masking in recipe.masking.items():
-        _check_masking(masking, recipe.modality(field), components[0].stored)
+    _check_masking(recipe, components[0].stored)
     recipe.goals({})
     with torch.device("meta"):
         recipe.model.build(recipe.modalities, outputs=recipe.outputs())
+
+
+def _check_fields(recipe: Recipe, datasets: Sequence[Dataset]) -> None:
+    """Every sample has to have all that is read, or at least some of it if the architecture takes what is there."""
+    fields = [modality.field for modality in recipe.modalities if not isinstance(modality, Stored)]
+    if not takes_absent(recipe.model) or len(fields) == 1:
+        for dataset in datasets:
+            for field in fields:
+                _check_field(recipe, field, dataset)
+        return
+    for field in fields:
+        if not any(dataset.num_with(field) for dataset in datasets if field in dataset.manifest.fields):
+            # Nothing would ever be learned about it.
+            _check_field(recipe, field, datasets[0])
+
+
+def takes_absent(model: Architecture) -> bool:
+    """Tell whether an architecture can be shown samples that lack some of its modalities."""
+    return isinstance(model, TakesAbsent) and model.takes_absent
 
 
 def _check_field(recipe: Recipe, field: str, dataset: Dataset) -> None:
@@ -154,16 +181,26 @@ def _check_views(recipe: Recipe, stored: Mapping[str, TargetTable]) -> None:
         )
 
 
-def _check_masking(masking: Masking, modality: Modality, tables: Mapping[str, TargetTable]) -> None:
+def _check_masking(recipe: Recipe, tables: Mapping[str, TargetTable]) -> None:
+    """Every modality has to show something, and to ask for something if a target is predicted of its hidden tokens."""
+    maskings = recipe.masking.values() if isinstance(recipe.masking, Mapping) else (recipe.masking,)
+    stored = {name: _ones(tables[name]) for masking in maskings for name in stored_of_masking(masking)}
+    inputs = {
+        modality.name: torch.full((1, modality.num_tokens), modality.tokenizer.padding_id)
+        for modality in recipe.modalities
+        if isinstance(modality, Text)
+    }
     draws = Draws.of(("check",), epochs=(0,), seed=0)
-    stored = {name: _ones(tables[name]) for name in stored_of_masking(masking)}
-    plan = masking.plan(MaskContext(draws=draws, inputs={}, stored=stored, lengths={}), modality=modality)
-    visible, target = plan.visible.shape[1], plan.target.shape[1]
-    if not visible or not target:
-        raise SettingsError(
-            f"masking '{modality.name}' leaves {visible} of {modality.num_tokens} tokens visible and predicts "
-            f"{target}; at least one of each is needed. Change masking.{modality.name} or the size of the patches."
-        )
+    context = MaskContext(draws=draws, inputs=inputs, stored=stored, lengths={})
+    plans = plans_of(recipe.masking, context, recipe.modalities)
+    asked = {target.modality for target in recipe.targets if target.places == "target"}
+    for modality in recipe.modalities if isinstance(recipe.masking, Mapping) else ():
+        visible, target = plans[modality.name].visible.shape[1], plans[modality.name].target.shape[1]
+        if not visible or (not target and modality.name in asked):
+            raise SettingsError(
+                f"masking '{modality.name}' leaves {visible} of {modality.num_tokens} tokens visible and predicts "
+                f"{target}; at least one of each is needed. Change masking.{modality.name} or the size of the patches."
+            )
 
 
 def _ones(table: TargetTable) -> torch.Tensor:

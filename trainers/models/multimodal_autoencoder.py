@@ -50,6 +50,11 @@ class MultimodalAutoencoder:
     row_first: tuple[str, ...] = ()
     style: BlockStyle = USUAL
 
+    @property
+    def takes_absent(self) -> bool:
+        """Whether samples may lack some of the modalities: they are kept out of attention and losses."""
+        return True
+
     def build(self, modalities: Sequence[Modality], *, outputs: Mapping[str, Output]) -> "MultimodalAutoencoderNetwork":
         """Return the network with Xavier-uniform weights and tokens of standard deviation 0.02.
 

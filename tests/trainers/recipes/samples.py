@@ -9,13 +9,16 @@ from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.masking.plan import stored_of_masking
-from pipelines.modalities import Clip, Features, Image, LogMel, Points, Raster
+from pipelines.masking.separate import plans_of
+from pipelines.modalities import Clip, Features, Image, LogMel, Points, Raster, Text
 from pipelines.tokenizers.vq.codebook import CosineCodebook
 from tests.batches import context_of, make_batch
 from trainers.recipe import Recipe
 from trainers.registry import resolve_recipe
 
 KEYS = ("a", "b", "c", "d")
+LENGTHS = torch.tensor([12, 9, 6, 12])
+"""Words of the captions."""
 SIZES: Mapping[type, Mapping[str, str]] = {
     Image: {"size": "32", "patch": "8"},
     Raster: {"size": "32", "patch": "8"},
@@ -23,6 +26,7 @@ SIZES: Mapping[type, Mapping[str, str]] = {
     LogMel: {"frames": "32", "bins": "16", "patch": "8"},
     Points: {"count": "48", "groups": "6", "neighbours": "8"},
     Features: {"grid": "4,4", "dim": "24"},
+    Text: {"length": "12", "tokenizer": "bytes"},
 }
 """What makes modalities small."""
 
@@ -53,11 +57,14 @@ def batch_for(recipe: Recipe, *, seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     inputs = {modality.name: rendered(modality, generator) for modality in recipe.modalities}
     stored = stored_for(recipe, generator)
-    context = replace(context_of(KEYS), inputs=inputs, stored=stored)
-    plans = {
-        modality.name: recipe.masking[modality.name].plan(context, modality=modality) for modality in recipe.modalities
-    }
-    return make_batch(KEYS, inputs, plans=plans, stored=stored)
+    lengths = {modality.name: LENGTHS for modality in recipe.modalities if isinstance(modality, Text)}
+    return masked(recipe, make_batch(KEYS, inputs, plans={}, stored=stored, lengths=lengths))
+
+
+def masked(recipe: Recipe, batch: Batch) -> Batch:
+    """Return a batch with the plans of the recipe."""
+    context = replace(context_of(KEYS), inputs=batch.inputs, stored=batch.stored, lengths=batch.lengths)
+    return replace(batch, plans=plans_of(recipe.masking, context, recipe.modalities))
 
 
 def stored_for(recipe: Recipe, generator: torch.Generator) -> dict[str, Tensor]:
@@ -72,7 +79,7 @@ def stored_for(recipe: Recipe, generator: torch.Generator) -> dict[str, Tensor]:
                 if vocabulary
                 else torch.randn(shape, generator=generator)
             )
-    for name, masking in recipe.masking.items():
+    for name, masking in recipe.masking.items() if isinstance(recipe.masking, Mapping) else ():
         for score in stored_of_masking(masking):
             stored[score] = torch.rand(len(KEYS), recipe.modality(name).num_tokens, generator=generator)
     return stored
@@ -87,12 +94,15 @@ def rendered(modality: Any, generator: torch.Generator) -> Tensor:
             frames = smooth(3 * modality.frames, modality.size, modality.size, generator)
             return (frames.unflatten(1, (3, modality.frames)) * 255).to(torch.uint8)
         case Raster(is_ids=True):
-            return (smooth(modality.channels, modality.size, modality.size, generator) * 6).long()
+            return (smooth(modality.channels, modality.side, modality.side, generator) * 6).long()
         case Raster():
-            depth = smooth(modality.channels, modality.size, modality.size, generator) * 3000 + 500
+            depth = smooth(modality.channels, modality.side, modality.side, generator) * 3000 + 500
             return torch.where(depth > 3200, 0.0, depth)
         case LogMel():
             return smooth(1, modality.frames, modality.bins, generator)[:, 0] * 12 - 12
+        case Text():
+            ids = torch.randint(4, modality.tokenizer.vocabulary, (len(KEYS), modality.length), generator=generator)
+            return ids.masked_fill(torch.arange(modality.length) >= LENGTHS[:, None], modality.tokenizer.padding_id)
         case Points():
             return torch.randn(len(KEYS), modality.count, modality.columns, generator=generator)
         case Features():
