@@ -32,9 +32,10 @@ Mean = Literal["tokens", "samples"]
 
 
 def over_tokens(errors: Errors, padding: Bool[Tensor, "*places"] | None = None) -> Float[Tensor, ""]:
-    """Return the mean over all places of a batch, on all processes together; 0 where there is none."""
-    if padding is None and errors.count is None:
-        return errors.total.mean()
+    """Return the mean over all places of a batch, on all processes together; 0 where there is none.
+
+    All processes exchange their counts, also one whose rows happen to be full.
+    """
     total, count = _counted(errors, padding)
     return total.sum() / averaged(count.sum()).clamp(min=FEWEST)
 
