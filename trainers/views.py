@@ -1,8 +1,20 @@
 """How samples are looked at, before sides and lengths are known; the modalities of the recipe supply them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pipelines.views import CenterCrop, CentreClip, FreshViews, MultiScaleCrop, RandomClip, RandomResizedCrop
+from pipelines.views import (
+    CenterCrop,
+    CentreClip,
+    ColourJitter,
+    FreshViews,
+    MultiScaleCrop,
+    RandomClip,
+    RandomFrames,
+    RandomResizedCrop,
+    RandomSpan,
+    UniformFrames,
+    WholeSpan,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +44,33 @@ class CropAndFlip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WithColours:
+    """Looks at pictures as `crop` does, and changes their colours; evaluated are those that are stored.
+
+    Factors of brightness, contrast and saturation are uniform within the given distance from 1, and not below 0.
+    """
+
+    crop: CropAndFlip
+    brightness: float
+    contrast: float
+    saturation: float
+
+    def fresh(self, size: int, frames: int) -> FreshViews:
+        """Return random crops of `size` x `size` pixels with changed colours."""
+        policy = self.crop.fresh(size, frames).policy
+        assert policy is not None
+        return FreshViews(
+            policy=ColourJitter(
+                crop=policy, brightness=self.brightness, contrast=self.contrast, saturation=self.saturation
+            )
+        )
+
+    def still(self, size: int, frames: int) -> FreshViews:
+        """Return the largest centred squares."""
+        return self.crop.still(size, frames)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClipAndCrop:
     """Frames `stride` stored frames apart from a random first one, all cropped to one box; evaluated is the middle of both.
 
@@ -54,6 +93,25 @@ class ClipAndCrop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CroppedClip:
+    """Frames `stride` stored frames apart from a random first one, all looked at alike, as `crop` looks at a picture.
+
+    Evaluated is the middle of both.
+    """
+
+    stride: int
+    crop: CropAndFlip
+
+    def fresh(self, size: int, frames: int) -> FreshViews:
+        """Return random clips of `frames` frames of `size` x `size` pixels."""
+        return replace(self.crop.fresh(size, frames), time=RandomClip(count=frames, stride=self.stride))
+
+    def still(self, size: int, frames: int) -> FreshViews:
+        """Return the largest centred squares of the middle of the clip."""
+        return replace(self.crop.still(size, frames), time=CentreClip(count=frames, stride=self.stride))
+
+
+@dataclass(frozen=True, kw_only=True)
 class AsStored:
     """All sound there is, all points, the whole text: for samples without pictures, which are not cropped."""
 
@@ -64,3 +122,33 @@ class AsStored:
     def still(self, size: int, frames: int) -> FreshViews:
         """Return the same views."""
         return FreshViews(policy=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundSpan:
+    """`seconds` of sound from anywhere in it, for samples without pictures; evaluated is what it begins with."""
+
+    seconds: float
+
+    def fresh(self, size: int, frames: int) -> FreshViews:
+        """Return random spans."""
+        return FreshViews(policy=None, time=RandomSpan(seconds=self.seconds))
+
+    def still(self, size: int, frames: int) -> FreshViews:
+        """Return all of the sound, of which modalities take the beginning."""
+        return FreshViews(policy=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameAndSound:
+    """One random frame of a clip, looked at as `crop` looks at a picture, with all of the sound; evaluated is the middle."""
+
+    crop: CropAndFlip
+
+    def fresh(self, size: int, frames: int) -> FreshViews:
+        """Return random frames of `size` x `size` pixels."""
+        return replace(self.crop.fresh(size, frames), time=WholeSpan(frames=RandomFrames(count=frames)))
+
+    def still(self, size: int, frames: int) -> FreshViews:
+        """Return the largest centred square of the frame in the middle."""
+        return replace(self.crop.still(size, frames), time=WholeSpan(frames=UniformFrames(count=frames)))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipelines.masking.plan import MaskPlan
 from pipelines.masking.random import random_plan
-from pipelines.modalities import Image, LogMel
+from pipelines.modalities import Clip, Image, LogMel
 from tests.parity.golden import Golden
 from trainers.contrast import contrastive_loss
 from trainers.models.multimodal_autoencoder import MultimodalAutoencoder, MultimodalAutoencoderNetwork
@@ -31,7 +31,7 @@ from trainers.terms import Contrast, Goals
 GOLDEN = Golden.open("cavmae")
 MADE = GOLDEN.about["constructor"]
 SOUND = LogMel(frames=MADE["audio_length"], bins=128, patch=16, mean=0.0, spread=1.0)
-PICTURE = Image(size=MADE["img_size"], patch=16)
+PICTURE = Clip(size=MADE["img_size"], patch=16, frames=1, tubelet=1)
 TURNED = torch.arange(SOUND.num_tokens).reshape(8, -1).T.flatten()
 """The place in the reference of each of our tokens of sound."""
 
@@ -70,7 +70,7 @@ def built() -> MultimodalAutoencoderNetwork:
     )
     outputs = {
         "sound": Output(dim=SOUND.patch_values, modality="logmel"),
-        "picture": Output(dim=PICTURE.patch_values, modality="image"),
+        "picture": Output(dim=PICTURE.patch_values, modality="video"),
     }
     network = architecture.build((SOUND, PICTURE), outputs=outputs)
     cav_mae.naming(network).load(GOLDEN.under("weights/"), network)
@@ -84,10 +84,10 @@ def plan_of(noise: Tensor) -> MaskPlan:
 @pytest.fixture(scope="module")
 def run() -> Run:
     network = built()
-    inputs = {"logmel": GOLDEN.tensors["inputs/audio"], "image": GOLDEN.tensors["inputs/image"]}
+    inputs = {"logmel": GOLDEN.tensors["inputs/audio"], "video": GOLDEN.tensors["inputs/image"][:, :, None]}
     plans = {
         "logmel": plan_of(GOLDEN.tensors["noise/noise_audio"][:, TURNED]),
-        "image": plan_of(GOLDEN.tensors["noise/noise_visual"]),
+        "video": plan_of(GOLDEN.tensors["noise/noise_visual"]),
     }
     predictions = network(inputs, plans)
     losses = {
@@ -97,9 +97,9 @@ def run() -> Run:
                 gather_tokens(standardise_patches(network.encoder.stems[of].contents(inputs[of])), plans[of].target),
             )
         )
-        for name, of in (("sound", "logmel"), ("picture", "image"))
+        for name, of in (("sound", "logmel"), ("picture", "video"))
     }
-    contrast = Contrast(between=("logmel", "image"), temperature=0.05, directions="first")
+    contrast = Contrast(between=("logmel", "video"), temperature=0.05, directions="first")
     losses["contrast"] = contrast.value(predictions, Goals(wanted={}))
     losses["total"] = losses["sound"] + losses["picture"] + 0.01 * losses["contrast"]
     losses["total"].backward()
@@ -117,7 +117,7 @@ def test_encoded_tokens_are_those_of_the_reference(run: Run) -> None:
         alone = run.network.encoder.alone(run.inputs, run.plans)
         GOLDEN.assert_output(run.network.encoder.together(alone).joined()[0], "outputs/latent_joint")
         GOLDEN.assert_output(run.network.encoder.stream(alone, "logmel"), "outputs/latent_audio")
-        GOLDEN.assert_output(run.network.encoder.stream(alone, "image"), "outputs/latent_visual")
+        GOLDEN.assert_output(run.network.encoder.stream(alone, "video"), "outputs/latent_visual")
 
 
 def turned_patches(values: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ def test_predictions_are_those_of_the_reference(run: Run) -> None:
     sound = turned_patches(GOLDEN.tensors["outputs/pred_audio"][:, TURNED])
     expected = {
         "sound": gather_tokens(sound, run.plans["logmel"].target),
-        "picture": gather_tokens(GOLDEN.tensors["outputs/pred_visual"], run.plans["image"].target),
+        "picture": gather_tokens(GOLDEN.tensors["outputs/pred_visual"], run.plans["video"].target),
     }
     for name, values in expected.items():
         torch.testing.assert_close(run.predictions[name], values, atol=GOLDEN.tolerance["float_outputs_atol"], rtol=0)
@@ -145,7 +145,7 @@ def test_losses_are_those_of_the_reference(run: Run) -> None:
 
 
 def test_looking_both_ways_is_what_the_reference_calls_bidirectional(run: Run) -> None:
-    sound, picture = (run.predictions[summary(name)] for name in ("logmel", "image"))
+    sound, picture = (run.predictions[summary(name)] for name in ("logmel", "video"))
     found = contrastive_loss(
         sound, picture, present=torch.ones(4, dtype=torch.bool), temperature=0.05, directions="both"
     )
@@ -154,7 +154,7 @@ def test_looking_both_ways_is_what_the_reference_calls_bidirectional(run: Run) -
 
 def test_cosines_and_who_is_found_are_those_of_the_reference(run: Run) -> None:
     sound, picture = (
-        torch.nn.functional.normalize(run.predictions[summary(name)], dim=-1) for name in ("logmel", "image")
+        torch.nn.functional.normalize(run.predictions[summary(name)], dim=-1) for name in ("logmel", "video")
     )
     logits = sound @ picture.T / 0.05
     # A logit is a cosine times 20, and so is its rounding.
@@ -168,7 +168,7 @@ def test_cosines_and_who_is_found_are_those_of_the_reference(run: Run) -> None:
 def test_features_of_whole_samples_are_those_of_the_reference(run: Run) -> None:
     with torch.no_grad():
         each = run.network.represent_each(run.inputs)
-    for name, official in (("logmel", "audio"), ("image", "visual")):
+    for name, official in (("logmel", "audio"), ("video", "visual")):
         expected = GOLDEN.tensors[f"outputs/feat_{official}_unmasked"].mean(dim=1)
         torch.testing.assert_close(each[name], expected, atol=GOLDEN.tolerance["float_outputs_atol"], rtol=0)
 
@@ -183,7 +183,7 @@ def test_norm_of_every_gradient_is_that_of_the_reference(run: Run) -> None:
 
 def test_masks_hide_what_the_reference_hides(run: Run) -> None:
     for name, turned in (("audio", TURNED), ("visual", slice(None))):
-        plan = run.plans["logmel" if name == "audio" else "image"]
+        plan = run.plans["logmel" if name == "audio" else "video"]
         hidden = torch.zeros_like(GOLDEN.tensors[f"outputs/mask_{name}"]).scatter(1, plan.target, 1.0)
         assert torch.equal(hidden, GOLDEN.tensors[f"outputs/mask_{name}"][:, turned])
 

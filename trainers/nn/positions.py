@@ -54,11 +54,12 @@ def position_table(modality: Modality, *, width: int, first: Half = "column") ->
     """Return the fixed table for the tokens of a modality: by row and column, or, in a clip and in a row, by number alone.
 
     A clip's tokens are numbered by time, row, column, and get one-dimensional positions, sines and cosines side by side (Tong
-    et al., arXiv:2203.12602, official code). `first` is told of grids of rows and columns alone. Raises SettingsError if the
+    et al., arXiv:2203.12602, official code); a clip of one time is a picture. `first` is told of grids of rows and columns alone. Raises SettingsError if the
     width does not allow it.
     """
-    if len(modality.grid) == 2:
-        return sincos_2d((modality.grid[0], modality.grid[1]), width=width, first=first)
+    if len(modality.grid) == 2 or (isinstance(modality, Clip) and modality.grid[0] == 1):
+        rows, columns = modality.grid[-2:]
+        return sincos_2d((rows, columns), width=width, first=first)
     if width % 2:
         raise SettingsError(f"sine-cosine positions need an even width, not {width}")
     places = torch.arange(modality.num_tokens, dtype=torch.float64)

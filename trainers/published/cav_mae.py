@@ -12,7 +12,7 @@ from torch import Tensor
 from trainers.models.multimodal_autoencoder import MultimodalAutoencoderNetwork
 from trainers.published.naming import Naming, name_in_block
 
-SOUND, PICTURE = "logmel", "image"
+SOUND, PICTURE = "logmel", "video"
 SIDES = {"a": SOUND, "v": PICTURE}
 TARGETS = {"a": "sound", "v": "picture"}
 SINGLE = {

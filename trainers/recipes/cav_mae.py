@@ -16,7 +16,7 @@ starts from random weights: `maskloom import` takes the official ones. Only base
 
 from pipelines.masking.as_if_full import AsIfFull
 from pipelines.masking.random import RandomPatches
-from pipelines.modalities import Image, LogMel
+from pipelines.modalities import Clip, LogMel
 from trainers.models.multimodal_autoencoder import MultimodalAutoencoder
 from trainers.nn.blocks import BlockStyle
 from trainers.nn.joint_decoders import JointDecoder
@@ -25,7 +25,7 @@ from trainers.recipe import Recipe, Training
 from trainers.sizes import decoder_size, encoder_size
 from trainers.targets.patches import NormalisedPatches
 from trainers.terms import Contrast, Term
-from trainers.views import CropAndFlip
+from trainers.views import CropAndFlip, FrameAndSound
 
 
 def recipe(size: str = "base") -> Recipe:
@@ -36,13 +36,13 @@ def recipe(size: str = "base") -> Recipe:
         paper="arXiv:2210.07839",
         modalities=(
             LogMel(frames=1024, bins=128, patch=16, mean=-5.081, spread=4.4849),
-            Image(size=112 if size == "tiny" else 224, patch=16),
+            Clip(size=112 if size == "tiny" else 224, patch=16, frames=1, tubelet=1),
         ),
-        views=CropAndFlip(scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), flip_probability=0.0),
-        masking={"logmel": AsIfFull(masking=RandomPatches(ratio=0.75)), "image": RandomPatches(ratio=0.75)},
+        views=FrameAndSound(crop=CropAndFlip(scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), flip_probability=0.0)),
+        masking={"logmel": AsIfFull(masking=RandomPatches(ratio=0.75)), "video": RandomPatches(ratio=0.75)},
         targets=(
             NormalisedPatches(name="sound", modality="logmel"),
-            NormalisedPatches(name="picture", modality="image"),
+            NormalisedPatches(name="picture", modality="video"),
         ),
         model=MultimodalAutoencoder(
             width=encoder.width,
@@ -57,7 +57,7 @@ def recipe(size: str = "base") -> Recipe:
         objective=(
             Term(target="sound", loss=squared_error),
             Term(target="picture", loss=squared_error),
-            Contrast(between=("logmel", "image"), temperature=0.05, directions="first", weight=0.01),
+            Contrast(between=("logmel", "video"), temperature=0.05, directions="first", weight=0.01),
         ),
         training=Training(
             batch=256,
