@@ -32,6 +32,7 @@ from pipelines.masking.block import BlockPatches
 from pipelines.masking.budget import Alpha, Shares, TokenBudgets, VisibleBudget
 from pipelines.masking.colour import ColourNoisePatches
 from pipelines.masking.connected import ConnectedPatches
+from pipelines.masking.in_units import InUnits
 from pipelines.masking.language import MaskedLanguage
 from pipelines.masking.motion import MotionPatches
 from pipelines.masking.plan import JointMasking, MaskContext, Masking, MaskPlan
@@ -203,6 +204,7 @@ def make_arms(batch: int, repeats: int) -> list[Arm]:
         "random, clip": (RandomPatches(ratio=0.9), (grid("video", 8, 14, 14),)),
         "blocks": (BlockPatches(ratio=0.4), (IMAGE,)),
         "cubes, clip": (BlockPatches(ratio=0.4), (grid("video", 8, 14, 14),)),
+        "cubes in units, clip": (InUnits(masking=BlockPatches(ratio=0.4)), (Clip(size=224, patch=16),)),
         "units": (UnitPatches(ratio=0.6), (IMAGE,)),
         "tubes": (TubePatches(ratio=0.9), (grid("video", 8, 14, 14),)),
         "tubes, running cells": (RunningCellTargets(masking=TubePatches(ratio=0.9)), (grid("video", 8, 14, 14),)),

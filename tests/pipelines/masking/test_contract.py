@@ -12,6 +12,7 @@ from pipelines.masking.block import BlockPatches
 from pipelines.masking.budget import Alpha, Shares, TokenBudgets, VisibleBudget
 from pipelines.masking.colour import ColourNoisePatches
 from pipelines.masking.connected import ConnectedPatches
+from pipelines.masking.in_units import InUnits
 from pipelines.masking.language import MaskedLanguage
 from pipelines.masking.motion import MotionPatches
 from pipelines.masking.random import RandomPatches
@@ -69,6 +70,8 @@ CASES = {
     "block, ragged": Case(BlockPatches(ratio=0.4), (LOGMEL,), RAGGED),
     "units": Case(UnitPatches(ratio=0.6, unit=2), (IMAGE,), FULL),
     "units, ragged": Case(UnitPatches(ratio=0.6, unit=2), (LOGMEL,), RAGGED),
+    "in units": Case(InUnits(masking=RandomPatches(ratio=0.6)), (IMAGE,), FULL),
+    "in units, clip": Case(InUnits(masking=BlockPatches(ratio=0.4)), (CLIP,), FULL),
     "tube": Case(TubePatches(ratio=0.9), (CLIP,), FULL),
     "time and frequency": Case(TimeFrequencyPatches(time=0.4, frequency=0.3), (LOGMEL,), FULL),
     "time, ragged": Case(TimeFrequencyPatches(time=0.6), (LOGMEL,), RAGGED),

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from pipelines.batch import Batch
-from pipelines.modalities import Image
+from pipelines.modalities import Clip, Image
 from pipelines.transforms.image import normalise
 from shards.errors import SettingsError
 from tests.batches import make_batch
@@ -51,3 +51,16 @@ def test_a_stored_target_is_read_and_not_computed() -> None:
 
 def test_a_computed_target_reads_nothing_from_the_dataset() -> None:
     assert HogTarget(source="computed").stored is None
+
+
+def test_histograms_of_a_clip_are_those_of_the_first_frames_of_its_tubelets_as_pictures() -> None:
+    clip = Clip(size=32, patch=16, frames=6, tubelet=2)
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 256, (2, 3, 6, 32, 32), dtype=torch.uint8, generator=generator)
+    target = HogTarget(source="computed", modality="video")
+    found = target.build(clip)(make_batch(("a", "b"), {"video": frames}))
+    assert found.shape == (2, clip.num_tokens, target.dim(clip)) == (2, 3 * 4, 108)
+    of_pictures = HogTarget(source="computed").build(Image(size=32, patch=16))
+    for time in range(3):
+        pictures = frames[:, :, 2 * time].contiguous()
+        assert torch.equal(found[:, 4 * time : 4 * time + 4], of_pictures(batch_of(pictures)))
