@@ -50,7 +50,7 @@ def network_with(tables: str) -> MaskedAutoencoderNetwork:
     weights = {name: value for name, value in GOLDEN.under("weights/").items() if name not in TABLES}
     import_weights(weights, network)
     for name, side in TABLES.items():
-        network.get_submodule(side).get_buffer("positions").copy_(GOLDEN.tensors[f"{tables}/{name}"][0, 1:])
+        network.get_submodule(side).get_buffer("positions.table").copy_(GOLDEN.tensors[f"{tables}/{name}"][0, 1:])
     return network
 
 
@@ -142,7 +142,7 @@ def test_our_positions_are_the_repaired_ones_of_the_reference() -> None:
     ours = MaskedAutoencoder(width=24, depth=1, heads=3, decoder=GlobalDecoder(width=16, depth=1, heads=4))
     network = ours.build((MODALITY,), outputs={"patches": Output(dim=256)})
     for name, side in TABLES.items():
-        positions = network.get_submodule(side).get_buffer("positions")
+        positions = network.get_submodule(side).get_buffer("positions.table")
         torch.testing.assert_close(positions, GOLDEN.tensors[f"corrected/{name}"][0, 1:], atol=1e-6, rtol=0)
         # One time later in the same band: the reference says row 0, column 8 of another grid.
         assert (positions - GOLDEN.tensors[f"weights/{name}"][0, 1:]).abs().max() > 1
