@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from shards.errors import SettingsError
 from trainers.checkpoint import Checkpoint, Progress, discard_unfinished, listing, write
-from trainers.models.group_autoencoder import GroupAutoencoderNetwork
-from trainers.models.masked_autoencoder import MaskedAutoencoderNetwork
+from trainers.published.choice import naming_of
+from trainers.published.naming import Part
+from trainers.published.reading import read_checkpoint
 from trainers.report.page import build_report
 from trainers.run import RunFolder, RunMismatchError
 from trainers.run_card import RunCard
-from trainers.weights import Part, import_weights, read_checkpoint
 
 SEED = 0
 """Initialises what the file does not hold, and the untrained network that evaluation compares with."""
@@ -28,11 +27,7 @@ def adopt_weights(
     """
     card = RunCard.of(recipe, size=size, settings=settings, seed=SEED)
     network = card.rebuild(typed=recipe).network(seed=SEED)
-    if not isinstance(network, MaskedAutoencoderNetwork | GroupAutoencoderNetwork):
-        raise SettingsError(
-            f"Published weights can be imported for the recipes mae, video_mae and point_mae, not for '{recipe}'."
-        )
-    import_weights(read_checkpoint(weights), network, part=part)
+    naming_of(recipe, network).load(read_checkpoint(weights), network, part=part)
     run = RunFolder(out)
     _open_folder(run, card)
     progress = Progress(step=0, card_id="", stream=None)

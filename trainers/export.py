@@ -29,7 +29,7 @@ from trainers.nn.filled_encoder import FilledEncoder
 from trainers.nn.network import Network
 from trainers.nn.placing import LearnedPositions
 from trainers.nn.visible_encoder import VisibleEncoder
-from trainers.weights import BLOCK_NAMES
+from trainers.published.naming import BLOCK_NAMES
 
 ARCHITECTURE = "vit_base_patch16_224"
 """The plain vision transformer of timm; all its sizes are overridden."""

@@ -24,8 +24,9 @@ from trainers.nn.embed import every_token, patches_of
 from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Output
 from trainers.objectives import over_tokens, squared_error
+from trainers.published.autoencoders import naming, our_layout, our_name
+from trainers.published.naming import WeightsError
 from trainers.targets.patches import standardise_patches
-from trainers.weights import WeightsError, import_weights, our_layout, our_name
 
 GOLDEN = Golden.open("audiomae")
 MODALITY = LogMel(frames=1024, bins=128, patch=16)
@@ -48,7 +49,7 @@ def network_with(tables: str) -> MaskedAutoencoderNetwork:
     )
     network = architecture.build((MODALITY,), outputs={"patches": Output(dim=MODALITY.patch_values)})
     weights = {name: value for name, value in GOLDEN.under("weights/").items() if name not in TABLES}
-    import_weights(weights, network)
+    naming(network).load(weights, network)
     for name, side in TABLES.items():
         network.get_submodule(side).get_buffer("positions.table").copy_(GOLDEN.tensors[f"{tables}/{name}"][0, 1:])
     return network
@@ -163,4 +164,5 @@ def test_the_difference_that_positions_make_is_no_rounding(shipped: Run, correct
 
 def test_weights_with_the_positions_of_the_reference_are_refused() -> None:
     with pytest.raises(WeightsError, match="ordered otherwise"):
-        import_weights(GOLDEN.under("weights/"), network_with("corrected"))
+        network = network_with("corrected")
+        naming(network).load(GOLDEN.under("weights/"), network)

@@ -7,7 +7,6 @@ on gradients and 1.2e-5 relative on their norms; the tolerances of the fixture a
 gradients and 6e-5 relative on norms.
 """
 
-import re
 from dataclasses import dataclass
 
 import pytest
@@ -26,9 +25,9 @@ from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Output
 from trainers.nn.window_decoder import WindowDecoder
 from trainers.objectives import over_tokens, squared_error
+from trainers.published.autoencoders import our_layout, our_name
 from trainers.recipes.audio_mae import recipe
 from trainers.targets.patches import standardise_patches
-from trainers.weights import our_layout, our_name
 
 GOLDEN = Golden.open("audiomae_swin")
 BLOCKS = 16
@@ -37,22 +36,6 @@ TABLES = {"pos_embed": "encoder", "decoder_pos_embed": "decoder"}
 FEATURES = GOLDEN.tensors["inputs/spectrogram"][:, 0] * 2 * LOGMEL_STD + LOGMEL_MEAN
 PATCHES = patches_of(MODALITY, FEATURES)
 PLAN = random_plan(GOLDEN.tensors["noise/noise"], GOLDEN.about["call"]["kept"])
-WINDOW_NAMES = {
-    "tau": "temperature",
-    "meta_mlp.fc1.weight": "offsets.expand.weight",
-    "meta_mlp.fc1.bias": "offsets.expand.bias",
-    "meta_mlp.fc2.weight": "offsets.contract.weight",
-    "meta_mlp.fc2.bias": "offsets.contract.bias",
-}
-"""What attention within windows has that global attention has not."""
-
-
-def window_name(official: str) -> str | None:
-    """Our name of an official weight."""
-    if match := re.fullmatch(r"decoder_blocks\.(\d+)\.attn\.(tau|meta_mlp\..+)", official):
-        block, inner = match.groups()
-        return f"decoder.blocks.{block}.attention.{WINDOW_NAMES[inner]}"
-    return our_name(official)
 
 
 def design() -> WindowDecoder:
@@ -78,7 +61,7 @@ def network_with(tables: str) -> MaskedAutoencoderNetwork:
     )
     network = architecture.build((MODALITY,), outputs={"patches": Output(dim=MODALITY.patch_values)})
     official = {name: value for name, value in GOLDEN.under("weights/").items() if name not in TABLES}
-    network.load_state_dict({window_name(name): our_layout(name, value) for name, value in official.items()})
+    network.load_state_dict({our_name(name): our_layout(name, value) for name, value in official.items()})
     for name, side in TABLES.items():
         network.get_submodule(side).get_buffer("positions.table").copy_(GOLDEN.tensors[f"{tables}/{name}"][0, 1:])
     return network.eval()
@@ -169,8 +152,8 @@ def test_losses_are_those_of_the_reference(shipped: Run) -> None:
 
 
 def test_gradients_are_those_of_the_reference(shipped: Run) -> None:
-    GOLDEN.assert_gradients(shipped.network, window_name, our_layout)
-    GOLDEN.assert_gradient_norms(shipped.network, window_name)
+    GOLDEN.assert_gradients(shipped.network, our_name, our_layout)
+    GOLDEN.assert_gradient_norms(shipped.network, our_name)
 
 
 def test_our_positions_are_the_repaired_ones_of_the_reference() -> None:

@@ -24,8 +24,8 @@ from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Output
 from trainers.nn.positions import sincos_2d
 from trainers.objectives import over_tokens, squared_error
+from trainers.published.autoencoders import naming, our_name
 from trainers.targets.patches import standardise_patches
-from trainers.weights import import_weights, our_name
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TENSORS = load_file(GOLDEN / "mae.safetensors")
@@ -73,7 +73,7 @@ def run() -> Run:
         ),
     )
     network = architecture.build((image,), outputs={"patches": Output(dim=image.patch_values)})
-    import_weights(under("weights/"), network)
+    naming(network).load(under("weights/"), network)
     images = TENSORS["inputs/images"]
     patches = image_patches(images, patch=image.patch)
     plan = random_plan(TENSORS["noise/noise"], FIXTURE["call"]["kept"])

@@ -39,7 +39,7 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 
 def test_recipe_predicts_histograms_of_the_published_size() -> None:
     assert RECIPE.modalities == (Image(size=80, patch=16),)
-    assert RECIPE.outputs() == {"hog": Output(dim=108)}
+    assert RECIPE.outputs() == {"hog": Output(dim=108, modality="image")}
 
 
 def test_target_of_every_patch_is_that_of_the_reference() -> None:

@@ -21,7 +21,7 @@ from trainers.models.group_autoencoder import GroupAutoencoder, GroupAutoencoder
 from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Output
 from trainers.objectives import over_tokens
-from trainers.weights import import_weights, our_layout, our_name
+from trainers.published.autoencoders import naming, our_layout, our_name
 
 EVALUATED, TRAINED = Golden.open("pointmae"), Golden.open("pointmae_train")
 
@@ -57,7 +57,7 @@ def network_of(golden: Golden) -> GroupAutoencoderNetwork:
     )
     points = cloud_of(golden)
     network = architecture.build((points,), outputs={"points": Output(dim=3 * points.neighbours)})
-    import_weights(golden.under("weights/"), network)
+    naming(network).load(golden.under("weights/"), network)
     return network.train(golden is TRAINED)
 
 

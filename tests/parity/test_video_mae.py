@@ -25,9 +25,9 @@ from trainers.nn.gather import gather_tokens
 from trainers.nn.network import Output
 from trainers.nn.positions import position_table
 from trainers.objectives import over_tokens, squared_error
+from trainers.published.autoencoders import naming, our_layout, our_name
 from trainers.recipes.video_mae import recipe
 from trainers.targets.patches import standardise_colours
-from trainers.weights import import_weights, our_layout, our_name
 
 GOLDEN = Golden.open("videomae")
 WHOLE_CLIPS = Golden.open("fn_video_target")
@@ -62,7 +62,7 @@ def run() -> Run:
         bridge_bias=design.bridge_bias,
     )
     network = architecture.build((clip,), outputs={"patches": Output(dim=clip.patch_values)})
-    import_weights(GOLDEN.under("weights/"), network)
+    naming(network).load(GOLDEN.under("weights/"), network)
     videos = GOLDEN.tensors["inputs/videos"]
     plan = plan_of_mask(GOLDEN.tensors["noise/mask"])
     patches = patches_of(clip, videos)

@@ -19,7 +19,7 @@ from trainers.launch import Request
 from trainers.registry import resolve_recipe
 from trainers.run import RunFolder, RunMismatchError
 from trainers.run_card import RunCardError
-from trainers.weights import WeightsError
+from trainers.published.naming import WeightsError
 
 RUNNER = CliRunner()
 

@@ -54,8 +54,8 @@ def position_table(modality: Modality, *, width: int, first: Half = "column") ->
     """Return the fixed table for the tokens of a modality: by row and column, or, in a clip and in a row, by number alone.
 
     A clip's tokens are numbered by time, row, column, and get one-dimensional positions, sines and cosines side by side (Tong
-    et al., arXiv:2203.12602, official code); a clip of one time is a picture. `first` is told of grids of rows and columns alone. Raises SettingsError if the
-    width does not allow it.
+    et al., arXiv:2203.12602, official code); a clip of one time is a picture. `first` is told of grids of rows and columns
+    alone. Raises SettingsError if the width does not allow it.
     """
     if len(modality.grid) == 2 or (isinstance(modality, Clip) and modality.grid[0] == 1):
         rows, columns = modality.grid[-2:]
@@ -70,8 +70,9 @@ def position_table(modality: Modality, *, width: int, first: Half = "column") ->
     )
 
 
-Table = Literal["sincos", "separable"]
-"""Whether positions are fixed sines and cosines, or the sum of a learned vector of the time and one of the place in it."""
+Table = Literal["sincos", "transposed", "separable"]
+"""Whether positions are fixed sines and cosines, those of the grid with rows and columns exchanged but read in the order of the
+tokens (only for weights that were learned so), or the sum of a learned vector of the time and one of the place in it."""
 
 
 class FixedPositions(nn.Module):
@@ -113,8 +114,25 @@ class SeparablePositions(nn.Module):
         return rearrange(both, "time place width -> (time place) width")
 
 
+def transposed_table(modality: Modality, *, width: int) -> Float[Tensor, "tokens width"]:
+    """Return the table of a grid with rows and columns exchanged, whose rows are read in the order of the tokens.
+
+    So token (1, 0) of a grid of 64 x 8 has the position of row 0, column 8: the official code of AudioMAE (Huang et al.,
+    arXiv:2207.06405) took this table, and its published weights need it. Raises SettingsError unless there are two axes.
+    """
+    if len(modality.grid) != 2:
+        raise SettingsError(
+            f"Only grids of rows and columns can be transposed, not that of '{modality.name}', {modality.grid}; give "
+            "--set model.positions=sincos."
+        )
+    rows, columns = modality.grid
+    return sincos_2d((columns, rows), width=width)
+
+
 def positions_of(modality: Modality, *, width: int, kind: Table) -> FixedPositions | SeparablePositions:
     """Return the module that gives the positions [tokens, width] of a modality; raises SettingsError as they do."""
     if kind == "separable":
         return SeparablePositions(modality, width=width)
+    if kind == "transposed":
+        return FixedPositions(transposed_table(modality, width=width))
     return FixedPositions(position_table(modality, width=width))

@@ -68,20 +68,17 @@ def our_layout(official: str, value: Tensor) -> Tensor:
     return value
 
 
-def tables(network: MultimodalAutoencoderNetwork) -> Mapping[str, Tensor]:
-    """Return the position tables in the order of the official code."""
+def tables(network: MultimodalAutoencoderNetwork, *, of: str) -> Mapping[str, Tensor]:
+    """Return the position tables of the "encoder" or the "decoder" in the order of the official code."""
     found = {}
     for letter, name in SIDES.items():
-        for official, places in (
-            (f"pos_embed_{letter}", network.encoder.stems[name].places),
-            (f"decoder_pos_embed_{letter}", network.decoder.places[name]),
-        ):
-            table = places.positions
-            if name == SOUND:
-                rows = network.modalities[SOUND].grid[1]
-                table = rearrange(table, "(time band) width -> (band time) width", band=rows)
-            found[official] = table[None]
-            found[f"module.{official}"] = table[None]
+        is_encoder = of == "encoder"
+        places = network.encoder.stems[name].places if is_encoder else network.decoder.places[name]
+        table = places.positions
+        if name == SOUND:
+            table = rearrange(table, "(time band) width -> (band time) width", band=network.modalities[SOUND].grid[1])
+        official = f"{'' if is_encoder else 'decoder_'}pos_embed_{letter}"
+        found |= {official: table[None], f"module.{official}": table[None]}
     return found
 
 
@@ -93,4 +90,10 @@ def is_idle(official: str) -> bool:
 
 def naming(network: MultimodalAutoencoderNetwork) -> Naming:
     """Return what the official code calls the weights of a network."""
-    return Naming(our_name=our_name, our_layout=our_layout, tables=tables(network), is_idle=is_idle)
+    return Naming(
+        our_name=our_name,
+        our_layout=our_layout,
+        tables=tables(network, of="encoder"),
+        decoder_tables=tables(network, of="decoder"),
+        is_idle=is_idle,
+    )

@@ -69,19 +69,24 @@ def our_layout(official: str, value: Tensor, *, classes: int) -> Tensor:
 
 
 def tables(network: MultimodalAutoencoderNetwork) -> Mapping[str, Tensor]:
-    """Return the position tables as the official code stores them: [1, width, rows, columns]."""
+    """Return the position tables of the encoder as the official code stores them: [1, width, rows, columns]."""
+    return {
+        f"input_adapters.{task}.pos_emb": _as_map(network, name, network.encoder.stems[name].places.positions)
+        for task, name in MODALITIES.items()
+        if name in network.modalities
+    }
+
+
+def decoder_tables(network: MultimodalAutoencoderNetwork) -> Mapping[str, Tensor]:
+    """Return those of the decoders, likewise."""
     assert isinstance(network.decoder, TargetDecodersNetwork)
     found = {}
-    for task, name in MODALITIES.items():
-        if name in network.modalities:
-            found[f"input_adapters.{task}.pos_emb"] = _as_map(
-                network, name, network.encoder.stems[name].places.positions
-            )
     for task, target in TARGETS.items():
         if target in network.decoder.decoders:
             decoder = network.decoder.decoders[target]
-            table = decoder.places[decoder.of].positions
-            found[f"output_adapters.{task}.pos_emb"] = _as_map(network, decoder.of, table)
+            found[f"output_adapters.{task}.pos_emb"] = _as_map(
+                network, decoder.of, decoder.places[decoder.of].positions
+            )
     return found
 
 
@@ -94,4 +99,4 @@ def naming(network: MultimodalAutoencoderNetwork) -> Naming:
     """Return what the official code calls the weights of a network."""
     segments = network.modalities.get("segmentation")
     layout = partial(our_layout, classes=segments.classes if isinstance(segments, Raster) else 1)
-    return Naming(our_name=our_name, our_layout=layout, tables=tables(network))
+    return Naming(our_name=our_name, our_layout=layout, tables=tables(network), decoder_tables=decoder_tables(network))

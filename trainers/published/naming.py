@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -16,6 +17,10 @@ BLOCK_NAMES |= {"mlp.fc1": "perceptron.expand", "mlp.fc2": "perceptron.contract"
 """Layers of a transformer block, by the names that timm gave them."""
 
 
+Part = Literal["network", "encoder"]
+"""What of a network is loaded."""
+
+
 class WeightsError(MaskloomError):
     """A file of weights cannot be read safely, or does not hold the weights of this network."""
 
@@ -27,37 +32,45 @@ class Naming:
     Args:
         our_name: Our name of a weight; None for one that no network here has.
         our_layout: A weight as ours is laid out, given its published name.
-        tables: The fixed tables of the network that a file may hold too, by their published names and in that form.
+        tables: The fixed tables of the encoder that a file may hold too, by their published names and in that form.
+        decoder_tables: Those of the decoder, likewise.
         is_idle: Tells weights that the code itself never uses.
     """
 
     our_name: Callable[[str], str | None]
     our_layout: Callable[[str, Tensor], Tensor]
     tables: Mapping[str, Tensor] = field(default_factory=dict)
+    decoder_tables: Mapping[str, Tensor] = field(default_factory=dict)
     is_idle: Callable[[str], bool] = lambda official: False
 
-    def load(
-        self, state: Mapping[str, Tensor], network: nn.Module, *, into: Callable[[str], bool] = lambda name: True
-    ) -> None:
-        """Load weights with published names into a network, or into that part of it whose names `into` accepts.
+    def load(self, state: Mapping[str, Tensor], network: nn.Module, *, part: Part = "network") -> None:
+        """Load weights with published names into a network, or into its encoder alone.
+
+        With `part="encoder"` the state may hold a decoder or none; it is not read.
 
         Raises:
             WeightsError: Lists what is missing, unexpected and of another shape, or a table that differs; the network is then
                 unchanged.
         """
-        require_same_tables(state, self.tables)
-        wanted = {name: value for name, value in network.state_dict().items() if into(name)}
-        known = {official: self.our_name(official) for official in state if not self.is_idle(official)}
-        found = {
-            ours: self.our_layout(official, state[official]) for official, ours in known.items() if ours is not None
+        tables = {**self.tables, **self.decoder_tables}
+        require_same_tables(state, tables if part == "network" else self.tables)
+        wanted = {name: value for name, value in network.state_dict().items() if belongs(name, part)}
+        names = {
+            official: self.our_name(official)
+            for official in state
+            if official not in tables and not self.is_idle(official)
         }
         foreign = [
-            official
-            for official, ours in known.items()
-            if official not in self.tables and (ours is None or (into(ours) and ours not in wanted))
+            official for official, ours in names.items() if ours is None or (belongs(ours, part) and ours not in wanted)
         ]
+        found = {ours: self.our_layout(official, state[official]) for official, ours in names.items() if ours in wanted}
         require_same_names(wanted, found, foreign=foreign)
-        network.load_state_dict({name: found[name] for name in wanted}, strict=False)
+        network.load_state_dict(found, strict=False)
+
+
+def belongs(name: str, part: Part) -> bool:
+    """Tell whether a weight of ours is in a part of a network."""
+    return part == "network" or name.startswith(("encoder.", "embed."))
 
 
 def name_in_block(official: str) -> str | None:

@@ -10,9 +10,11 @@ from pipelines.modalities import Image
 from trainers.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderNetwork
 from trainers.nn.decoders import GlobalDecoder
 from trainers.nn.network import Output
-from trainers.weights import WeightsError, import_weights, our_name, read_checkpoint
+from trainers.published.autoencoders import naming, our_name
+from trainers.published.naming import WeightsError
+from trainers.published.reading import read_checkpoint
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "mae.safetensors"
+GOLDEN = Path(__file__).parents[2] / "golden" / "mae.safetensors"
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
 
 def test_an_encoder_without_its_decoder_is_named_as_such(official: dict[str, Tensor]) -> None:
     with pytest.raises(WeightsError, match=r"missing: decoder\.mask_token.*encoder without its decoder"):
-        import_weights(encoder_of(official), network_of())
+        naming(network_of()).load(encoder_of(official), network_of())
 
 
 def test_the_encoder_alone_can_be_imported_from_either_file(official: dict[str, Tensor]) -> None:
@@ -84,9 +86,9 @@ def test_the_encoder_alone_can_be_imported_from_either_file(official: dict[str, 
     images = {"image": torch.randn(1, 3, 32, 32)}
     whole, from_encoder, from_whole = network_of(), network_of(), network_of()
     decoder = from_whole.decoder.mask_token.clone()
-    import_weights(official, whole)
-    import_weights(encoder_of(official), from_encoder, part="encoder")
-    import_weights(official, from_whole, part="encoder")
+    naming(whole).load(official, whole)
+    naming(from_encoder).load(encoder_of(official), from_encoder, part="encoder")
+    naming(from_whole).load(official, from_whole, part="encoder")
     assert torch.equal(from_encoder.encode(images), whole.encode(images))
     assert torch.equal(from_whole.encode(images), whole.encode(images))
     assert torch.equal(from_whole.decoder.mask_token, decoder)
@@ -95,16 +97,16 @@ def test_the_encoder_alone_can_be_imported_from_either_file(official: dict[str, 
 def test_names_we_do_not_have_are_listed(official: dict[str, Tensor]) -> None:
     classifier = {**official, "head.weight": torch.zeros(1000, 32), "fc_norm.bias": torch.zeros(32)}
     with pytest.raises(WeightsError, match=r"2 unexpected: head\.weight, fc_norm\.bias"):
-        import_weights(classifier, network_of())
+        naming(network_of()).load(classifier, network_of())
 
 
 def test_blocks_beyond_the_network_are_unexpected_and_blocks_beyond_the_file_missing(
     official: dict[str, Tensor],
 ) -> None:
     with pytest.raises(WeightsError, match=r"12 unexpected: blocks\.1\.attn"):
-        import_weights(official, network_of(depth=1))
+        naming(network_of(depth=1)).load(official, network_of(depth=1))
     with pytest.raises(WeightsError, match=r"12 missing: encoder\.blocks\.2\.norm1\.weight"):
-        import_weights(official, network_of(depth=3))
+        naming(network_of(depth=3)).load(official, network_of(depth=3))
 
 
 def test_a_refused_import_leaves_the_network_as_it_was(official: dict[str, Tensor]) -> None:
@@ -112,25 +114,25 @@ def test_a_refused_import_leaves_the_network_as_it_was(official: dict[str, Tenso
     before = {name: value.clone() for name, value in network.state_dict().items()}
     del official["norm.weight"]
     with pytest.raises(WeightsError, match=r"1 missing: encoder\.norm\.weight"):
-        import_weights(official, network)
+        naming(network).load(official, network)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
 def test_weights_for_another_picture_size_are_refused(official: dict[str, Tensor]) -> None:
     with pytest.raises(WeightsError, match=r"'pos_embed' has shape \(1, 17, 32\), this network needs \(1, 37, 32\)"):
-        import_weights(official, network_of(size=48))
+        naming(network_of(size=48)).load(official, network_of(size=48))
 
 
 def test_weights_of_another_width_are_refused_with_both_shapes(official: dict[str, Tensor]) -> None:
     official["norm.weight"] = torch.ones(48)
     with pytest.raises(WeightsError, match=r"encoder\.norm\.weight is \(48,\), needed \(32,\)"):
-        import_weights(official, network_of())
+        naming(network_of()).load(official, network_of())
 
 
 def test_positions_that_are_not_the_fixed_table_are_refused(official: dict[str, Tensor]) -> None:
     official["pos_embed"] = official["pos_embed"] + 0.01
     with pytest.raises(WeightsError, match=r"'pos_embed' differs from the fixed sine-cosine table by up to 0\.01"):
-        import_weights(official, network_of())
+        naming(network_of()).load(official, network_of())
 
 
 def test_a_state_under_another_name_is_found(tmp_path: Path) -> None:
