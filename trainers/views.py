@@ -102,6 +102,11 @@ class CroppedClip:
     stride: int
     crop: CropAndFlip
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of `maskloom targets` that make such clips."""
+        return (*self.crop.options, "--stride", str(self.stride))
+
     def fresh(self, size: int, frames: int) -> FreshViews:
         """Return random clips of `frames` frames of `size` x `size` pixels."""
         return replace(self.crop.fresh(size, frames), time=RandomClip(count=frames, stride=self.stride))

@@ -17,7 +17,8 @@ the code first resizes short sides to 256 to 320; the warm-up starts from zero, 
 is from memory; the file has 32 for each machine, and a rate of 1e-4 for each, which are 8e-4 per 256 clips. Size tiny is ours,
 with frames of 128 pixels.
 
-Frames lie 4 apart at about 30 per second: ingest as for `video_mae`.
+Frames lie 4 apart at about 30 per second: ingest as for `video_mae`. `--set targets.hog.source=stored` reads histograms that
+`maskloom targets DATASET --teacher hog --field video` has stored.
 """
 
 from pipelines.masking.block import BlockPatches

@@ -87,6 +87,7 @@ def test_frames_of_a_clip_lie_a_stride_apart_and_are_cropped_and_mirrored_alike(
     for view in seen:
         assert {later - earlier for earlier, later in pairwise(view.frames)} == {4}
         assert 0.49 < view.height * view.width / (240 * 320) <= 1
+    assert recipe.views.options == ("--scale", "0.5,1", "--flip", "0.5", "--stride", "4")
     still = [recipe.still_views().choose("a", epoch=epoch, seed=0, extent=extent)[1] for epoch in range(2)]
     assert still[0] == replace(still[1], ticket=still[0].ticket)
     assert (still[0].left, still[0].width, still[0].frames[0]) == (40, 240, (80 - 16 * 4) // 2)
