@@ -207,8 +207,9 @@ def evaluate(
 
     Labels are read off frozen features in two ways, by 20 nearest neighbours and by a linear probe, from the trained
     encoder, from the same encoder with random weights, and from raw pixels: the first has to beat the other two to have
-    learned anything. Reconstructions show samples as the network saw them in training. A dataset without labels gets
-    the pictures only. Results go to RUN/eval and into RUN/report.html.
+    learned anything. Of every target of the recipe it draws what was hidden, as the network imagines it, masked as in
+    training: pictures, clips, spectrograms, rasters and clouds; of captions it tells the best guesses. A dataset without
+    labels gets these only. Results go to RUN/eval and into RUN/report.html.
 
     Example:
 
@@ -240,7 +241,7 @@ def evaluate(
 def _show(result: dict[str, Any]) -> None:
     from trainers.report.page import score_rows, token_rows
 
-    classification, reconstruction = result["classification"], result["reconstruction"]
+    classification = result["classification"]
     if "skipped" in classification:
         _say(f"No classification: {classification['skipped']}.")
     else:
@@ -254,8 +255,9 @@ def _show(result: dict[str, Any]) -> None:
         _say(f"{classification['train_samples']} samples to learn from, {classification['test_samples']} to test on.")
     for name, value in token_rows(result["tokens"]):
         _say(f"{name}: {value}")
-    if "skipped" in reconstruction:
-        _say(f"No reconstructions: {reconstruction['skipped']}.")
+    for drawn in result["reconstructions"]:
+        if "skipped" in drawn:
+            _say(f"No reconstruction of {drawn['target']}: {drawn['skipped']}.")
 
 
 @app.command(name="import")

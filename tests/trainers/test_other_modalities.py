@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import maskloom
@@ -66,13 +68,18 @@ def evaluated(run: Path, data: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def test_features_are_probed_and_it_says_why_nothing_is_drawn(
+def test_features_are_probed_and_what_was_hidden_is_drawn(
     request_of: Request, run_training: Train, many_kinds: Path
 ) -> None:
     run_training(request_of)
     found = evaluated(request_of.out, many_kinds)
     assert len(found["classification"]["scores"]) == 3
-    modality = RECIPES[request_of.recipe]
-    assert (
-        found["reconstruction"]["skipped"] == f"only single pictures are drawn, and this recipe predicts of {modality}"
-    )
+    (drawn,) = found["reconstructions"]
+    assert drawn["modality"] == RECIPES[request_of.recipe]
+    assert drawn["picture"] == f"scenes-{drawn['target']}.png"
+    with Image.open(request_of.out / "eval" / drawn["picture"]) as picture:
+        pixels = np.asarray(picture)
+    assert pixels.std() > 10
+    report = (request_of.out / "report.html").read_text()
+    assert report.count("data:image/png;base64,") == 1
+    assert drawn["note"] in report

@@ -112,7 +112,8 @@ def test_what_a_tokenizer_is_worth_is_measured_and_drawn(vq: Request, run_traini
     assert 5 < tokens["reconstruction"]["mean"] < 40
     assert 0 < tokens["codebook"]["used"] <= tokens["codebook"]["seen"] <= 1
     assert "skipped" in result["classification"]
-    assert (vq.out / "eval" / result["reconstruction"]["picture"]).is_file()
+    (drawn,) = result["reconstructions"]
+    assert (vq.out / "eval" / drawn["picture"]).is_file()
     assert "Perplexity" in (vq.out / "report.html").read_text()
 
 

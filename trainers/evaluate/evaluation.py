@@ -3,9 +3,8 @@
 import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,21 @@ import torch
 
 from pipelines.batch import Batch
 from pipelines.loading import loading_by
-from pipelines.masking.plan import MaskContext
+from pipelines.masking.plan import MaskContext, stored_of_masking
+from pipelines.masking.separate import plans_of
+from pipelines.modalities import Stored
 from pipelines.randomness import Draws
 from pipelines.stream import sequential
 from shards.dataset import Dataset
+from shards.errors import MissingTargetError
 from shards.storage import make_folder, replace_file
 from trainers.checkpoint import CheckpointError, latest, restore_network
+from trainers.evaluate.drawing.prediction import Drawing, Guesses, Tiles
+from trainers.evaluate.drawing.sheet import contact_sheet
 from trainers.evaluate.features import Features, encoder_extractor, extract, raw_extractor, raw_name
 from trainers.evaluate.labels import class_numbers, renumber, require_known_numbers
 from trainers.evaluate.probes import majority, probe, reason_to_skip, split
-from trainers.evaluate.reconstruction import Reconstruction, contact_sheet, reason_not_to_draw, reconstruct
+from trainers.evaluate.reconstruction import reasons_not_to_draw, reconstruct
 from trainers.evaluate.token_pictures import draw_tokens
 from trainers.evaluate.tokens import measure_tokens, show, token_batches
 from trainers.models.vq_autoencoder import VqAutoencoderNetwork
@@ -57,7 +61,7 @@ class Subject:
         return sequential(
             dataset,
             modalities=self.recipe.modalities,
-            views=self.recipe.still_views(),
+            views=[self.recipe.still_views()] * self.recipe.num_looks,
             batch=BATCH,
             loading=loading_by(workers=workers),
         )
@@ -89,7 +93,7 @@ def load_subject(
 def evaluate(
     run: RunFolder, subject: Subject, data: Dataset, test: Dataset | None, *, limit: int | None, workers: int
 ) -> dict[str, Any]:
-    """Measure a network on the first `limit` samples of a dataset; writes RUN/eval/<dataset>.json and its picture.
+    """Measure a network on the first `limit` samples of a dataset; writes RUN/eval/<dataset>.json and pictures.
 
     The probes learn from `data` and are tested on `test`, or on a fifth of `data` when there is no `test`.
 
@@ -105,7 +109,7 @@ def evaluate(
         "test_dataset": test and {"path": str(test.root.resolve()), "dataset_id": test.dataset_id},
         "limit": limit,
         "classification": classify(subject, data, test, limit=limit, workers=workers),
-        "reconstruction": draw(run, subject, test or data, run.evaluations / f"{name}.png"),
+        "reconstructions": draw(run, subject, test or data, name=name),
         "tokens": count_tokens(run, subject, test or data, limit=limit, workers=workers),
     }
     replace_file(run.root, run.evaluations / f"{name}.json", (json.dumps(result, indent=2) + "\n").encode())
@@ -170,34 +174,67 @@ def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers:
     return extract(subject.batches(dataset, workers=workers), extractors, limit=limit)
 
 
-def draw(run: RunFolder, subject: Subject, dataset: Dataset, path: Path) -> dict[str, str]:
-    """Draw reconstructions of the first samples, masked as in training; or the reason why there are none."""
-    shown = _reconstruction(run, subject, dataset)
-    if isinstance(shown, str):
-        return {"skipped": shown}
-    drawn = io.BytesIO()
-    contact_sheet(shown.tiles).save(drawn, "PNG", optimize=True)
-    replace_file(run.root, path, drawn.getvalue())
-    return {"picture": path.name, "note": shown.note}
+def draw(run: RunFolder, subject: Subject, dataset: Dataset, *, name: str) -> list[dict[str, Any]]:
+    """Draw every target at the first samples, masked as in training; pictures go to RUN/eval/<name>-<target>.png.
+
+    One record for each target: its `picture` or its `guesses`, with a `note`; or that it was `skipped`, and why.
+    """
+    drawings = _tokenizer_drawings(run, subject, dataset) or _drawings(run, subject, dataset)
+    return [
+        {"target": target.name, "modality": target.modality}
+        | _kept(run, drawings[target.name], run.evaluations / f"{name}-{target.name}.png")
+        for target in subject.recipe.targets
+    ]
 
 
-def _reconstruction(run: RunFolder, subject: Subject, dataset: Dataset) -> Reconstruction | str:
-    """What is drawn of a network, by its kind; or the reason why nothing is."""
-    network, recipe = subject.network, subject.recipe
-    is_tokenizer = isinstance(network, VqAutoencoderNetwork)
-    batches = (
-        token_batches(recipe, dataset, run.card().stored, workers=0)
-        if is_tokenizer
-        else subject.batches(dataset, workers=0)
-    )
-    batch = next(islice(batches, 1), None)
+def _kept(run: RunFolder, drawing: Drawing | str, path: Path) -> dict[str, Any]:
+    """Return what is written down of a drawing; pictures are written to `path`."""
+    match drawing:
+        case Tiles():
+            drawn = io.BytesIO()
+            contact_sheet(drawing).save(drawn, "PNG", optimize=True)
+            replace_file(run.root, path, drawn.getvalue())
+            return {"picture": path.name, "note": drawing.note}
+        case Guesses():
+            return {"guesses": [asdict(caption) for caption in drawing.captions], "note": drawing.note}
+        case str():
+            return {"skipped": drawing}
+
+
+def _tokenizer_drawings(run: RunFolder, subject: Subject, dataset: Dataset) -> Mapping[str, Drawing | str]:
+    """Return the drawing of the target of a tokenizer; nothing of other networks."""
+    if not isinstance(subject.network, VqAutoencoderNetwork):
+        return {}
+    recipe, tokenizer = subject.recipe, subject.network.tokenizer.eval()
+    batch = next(token_batches(recipe, dataset, run.card().stored, workers=0), None)
+    name = recipe.targets[0].name
     if batch is None:
-        return f"{dataset.root} has no sample"
-    if isinstance(network, VqAutoencoderNetwork):
-        tokenizer = network.tokenizer.eval()
-        return draw_tokens(tokenizer, show(tokenizer, recipe, batch.rows(slice(PICTURES)).to(subject.device)))
-    # Some recipes plan masks from what a teacher stored, which is not read here.
-    return reason_not_to_draw(recipe) or reconstruct(network, recipe, _masked(subject, batch).to(subject.device))
+        return {name: f"{dataset.root} has no sample"}
+    return {name: draw_tokens(tokenizer, show(tokenizer, recipe, batch.rows(slice(PICTURES)).to(subject.device)))}
+
+
+def _drawings(run: RunFolder, subject: Subject, dataset: Dataset) -> Mapping[str, Drawing | str]:
+    """Return the drawings of all targets by their names, or why there are none."""
+    recipe = subject.recipe
+    reasons = reasons_not_to_draw(recipe)
+    if len(reasons) == len(recipe.targets):
+        return reasons
+    try:
+        batch = next(_batches_to_mask(run, subject, dataset), None)
+    except MissingTargetError as error:
+        return dict.fromkeys((target.name for target in recipe.targets), str(error)) | reasons
+    if batch is None:
+        return dict.fromkeys((target.name for target in recipe.targets), f"{dataset.root} has no sample")
+    return reconstruct(subject.network, recipe, _masked(subject, batch), device=subject.device)
+
+
+def _batches_to_mask(run: RunFolder, subject: Subject, dataset: Dataset) -> Iterator[Batch]:
+    """Return samples with what their masks are made from and what the network is shown, read from the dataset if need be."""
+    recipe = subject.recipe
+    maskings = recipe.masking.values() if isinstance(recipe.masking, Mapping) else (recipe.masking,)
+    if any(isinstance(shown, Stored) for shown in recipe.modalities) or any(map(stored_of_masking, maskings)):
+        return token_batches(recipe, dataset, run.card().stored, workers=0)
+    return subject.batches(dataset, workers=0)
 
 
 def count_tokens(
@@ -227,8 +264,4 @@ def _masked(subject: Subject, batch: Batch) -> Batch:
     shown = batch.rows(slice(PICTURES))
     draws = Draws.of(shown.keys, epochs=[0] * len(shown), seed=subject.seed)
     context = MaskContext(draws=draws, inputs=shown.inputs, stored=shown.stored, lengths=shown.lengths)
-    plans = {
-        modality.name: subject.recipe.masking[modality.name].plan(context, modality=modality)
-        for modality in subject.recipe.modalities
-    }
-    return replace(shown, plans=plans)
+    return replace(shown, plans=plans_of(subject.recipe.masking, context, subject.recipe.modalities))

@@ -1,6 +1,6 @@
 """Pictures of what a tokenizer does: what it was shown, what it gave back, and the ids in between as colours."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isqrt
 
 import numpy as np
@@ -10,19 +10,20 @@ from jaxtyping import Float, Int, Shaped, UInt8
 from PIL import Image as Pillow
 from torch import Tensor
 
-from pipelines.inspect.colours import MAGMA, VIRIDIS, id_colours, shade
+from pipelines.inspect.colours import id_colours
 from pipelines.inspect.targets.colours import FeatureColours
 from pipelines.modalities import Features, Image, LogMel, Points, Raster
 from pipelines.tokenizers.vq import VqTokenizer
 from pipelines.tokenizers.vq.groups import group_points
-from trainers.evaluate.clouds import draw_points
-from trainers.evaluate.reconstruction import Reconstruction
+from trainers.evaluate.drawing.clouds import draw_points
+from trainers.evaluate.drawing.pictures import as_picture
+from trainers.evaluate.drawing.prediction import Tiles
+from trainers.evaluate.drawing.rasters import coloured, scaled, span_of
+from trainers.evaluate.drawing.sounds import spectrogram
 from trainers.evaluate.tokens import Shown
 
 SIDE = 128
 """Side of the tiles of what is no picture, in pixels."""
-LOUDNESS = (-16.0, 4.0)
-"""What the colours of log-mel features span."""
 NOTE = "Left to right: original, what was given back, the ids of the tokens, each id in a colour of its own."
 FEATURES_NOTE = "Features are shown by their three largest principal components, as red, green and blue. "
 
@@ -30,11 +31,11 @@ Picture = UInt8[np.ndarray, "_ _ 3"]
 Rows = Shaped[Tensor, "batch ..."]
 
 
-def draw_tokens(tokenizer: VqTokenizer, shown: Shown) -> Reconstruction:
+def draw_tokens(tokenizer: VqTokenizer, shown: Shown) -> Tiles:
     """Draw some samples; the tiles of a sample stand side by side."""
     modality = tokenizer.spec.modality
     if isinstance(modality, Points):
-        return Reconstruction(tiles=_clouds(modality, shown), note=NOTE)
+        return Tiles(pictures=_clouds(modality, shown), note=NOTE)
     if tokenizer.spec.gives == "features" or isinstance(modality, Features):
         pairs, note = _components(shown.wanted, shown.gave, grid=_plane(tokenizer)), FEATURES_NOTE + NOTE
     else:
@@ -42,9 +43,9 @@ def draw_tokens(tokenizer: VqTokenizer, shown: Shown) -> Reconstruction:
     before = list(shown.inputs) if isinstance(modality, Image) and tokenizer.spec.gives == "features" else None
     rows = []
     for place, (pair, ids) in enumerate(zip(pairs, shown.ids.cpu(), strict=True)):
-        picture = [_pixels(before[place].cpu())] if before else []
+        picture = [as_picture(before[place].cpu())] if before else []
         rows.append(_squares([*picture, *pair, _id_map(ids, modality, grid=_plane(tokenizer))]))
-    return Reconstruction(tiles=np.stack(rows), note=note)
+    return Tiles(pictures=np.stack(rows), note=note)
 
 
 def _plane(tokenizer: VqTokenizer) -> tuple[int, int]:
@@ -58,51 +59,23 @@ def _plane(tokenizer: VqTokenizer) -> tuple[int, int]:
 
 def _pair(modality: Image | LogMel | Raster, wanted: Tensor, gave: Tensor) -> tuple[Picture, Picture]:
     """Return one sample before and after, on one scale of colours."""
-    draw: Callable[[Tensor], Picture]
     match modality:
         case Image():
-            draw = _pixels
+            return as_picture(wanted), as_picture(gave)
         case LogMel():
-            draw = _spectrogram
+            return spectrogram(wanted), spectrogram(gave)
         case Raster(is_ids=True):
-            draw = _classes
+            return coloured(wanted[0]), coloured(gave[0])
         case Raster():
-            known = wanted[0][wanted[0] > 0]
-            low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-            draw = _scaled(low, high)
-    return draw(wanted), draw(gave)
-
-
-def _pixels(image: UInt8[Tensor, "3 side side"]) -> Picture:
-    return rearrange(image, "channel row column -> row column channel").numpy()
-
-
-def _spectrogram(features: Float[Tensor, "frames bins"]) -> Picture:
-    """Return time from left to right, high tones on top."""
-    return shade(features.T.flip(0).numpy(), MAGMA, low=LOUDNESS[0], high=LOUDNESS[1])
-
-
-def _classes(ids: Int[Tensor, "channels side side"]) -> Picture:
-    return _coloured(ids[0])
-
-
-def _scaled(low: float, high: float) -> Callable[[Float[Tensor, "channels side side"]], Picture]:
-    def draw(values: Float[Tensor, "channels side side"]) -> Picture:
-        band = values[0].numpy()
-        seen = np.isfinite(band) & (band > 0)
-        return np.where(seen[..., None], shade(np.nan_to_num(band), VIRIDIS, low=low, high=high), 0).astype(np.uint8)
-
-    return draw
-
-
-def _coloured(ids: Int[Tensor, "rows columns"]) -> Picture:
-    return id_colours(ids.flatten().numpy()).reshape(*ids.shape, 3)
+            before, after = (torch.where(values[0] > 0, values[0], torch.nan) for values in (wanted, gave))
+            span = span_of(before)
+            return scaled(before, span), scaled(after, span)
 
 
 def _id_map(ids: Int[Tensor, " tokens"], modality: object, *, grid: tuple[int, int]) -> Picture:
     """Return one square for each token, where it is in the picture."""
     placed = rearrange(ids, "(row column) -> row column", row=grid[0])
-    return _coloured(placed.T.flip(0) if isinstance(modality, LogMel) else placed)
+    return coloured(placed.T.flip(0) if isinstance(modality, LogMel) else placed)
 
 
 def _components(

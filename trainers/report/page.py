@@ -163,17 +163,50 @@ def _loss_chart(records: Records, epochs: Sequence[float]) -> dict[str, Any]:
 
 def _evaluation(path: Path) -> dict[str, Any]:
     result = json.loads(path.read_text())
-    classification, reconstruction = result["classification"], result["reconstruction"]
+    classification = result["classification"]
+    drawn = result.get("reconstructions", [])
     notes = [classification["skipped"]] if "skipped" in classification else [_explanation(classification)]
-    notes += [f"No picture: {reconstruction['skipped']}"] if "skipped" in reconstruction else []
+    notes += [f"No picture of {one['target']}: {one['skipped']}." for one in drawn if "skipped" in one]
     return {
         "name": path.stem,
         "step": result["step"],
         "rows": score_rows(classification),
         "tokens": token_rows(result.get("tokens")),
         "notes": notes,
-        "picture": _picture(path.parent / reconstruction["picture"]) if "picture" in reconstruction else None,
-        "picture_note": reconstruction.get("note", ""),
+        "drawn": [_drawn(one, path.parent) for one in drawn if "skipped" not in one],
+    }
+
+
+def _drawn(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what is shown of a target: its picture as a data URL, or guesses at the words of captions."""
+    return {
+        "title": f"{record['target']} of {record['modality']}",
+        "note": record["note"],
+        "picture": _picture(folder / record["picture"]) if "picture" in record else None,
+        "captions": [_caption(caption) for caption in record.get("guesses", [])],
+    }
+
+
+def _caption(caption: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a text as runs of words of one role, and a row for each hidden word."""
+    return {
+        "key": caption["key"],
+        "words": caption["words"],
+        "rows": [
+            {
+                "word": hidden["word"],
+                "read": "nothing" if hidden["read"] is None else hidden["read"],
+                "guesses": [
+                    {
+                        "word": guess["word"],
+                        "share": f"{guess['probability']:.0%}",
+                        "right": guess["word"] == hidden["word"],
+                    }
+                    for guess in hidden["guesses"]
+                ],
+            }
+            for hidden in caption["hidden"]
+        ],
     }
 
 

@@ -48,7 +48,9 @@ def test_visible_classes_are_found_and_written_down(trained: RunFolder, labelled
     for scores in classification["scores"].values():
         for kind in ("knn", "linear"):
             assert 0 <= scores[kind]["low"] <= scores[kind]["accuracy"] <= scores[kind]["high"] <= 1
-    with Image.open(trained.evaluations / result["reconstruction"]["picture"]) as picture:
+    (drawn,) = result["reconstructions"]
+    assert (drawn["target"], drawn["modality"], drawn["picture"]) == ("patches", "image", "stripes-patches.png")
+    with Image.open(trained.evaluations / drawn["picture"]) as picture:
         assert picture.size[0] > 300
 
 
@@ -76,7 +78,7 @@ def test_another_dataset_can_be_the_test(trained: RunFolder, labelled: Path) -> 
 def test_without_labels_there_are_pictures_and_a_reason(trained: RunFolder, unlabelled: Path) -> None:
     result = evaluate(trained, subject_of(trained), Dataset.open(unlabelled), None, limit=None, workers=0)
     assert "has no labels" in result["classification"]["skipped"]
-    assert (trained.evaluations / "plain.png").is_file()
+    assert (trained.evaluations / "plain-patches.png").is_file()
 
 
 def test_a_run_without_checkpoint_says_so(trained: RunFolder) -> None:
@@ -103,10 +105,10 @@ def test_two_datasets_in_folders_of_one_name_have_a_result_each(trained: RunFold
     for data in (one, other, one):
         evaluate(trained, subject_of(trained), data, None, limit=10, workers=0)
     assert sorted(path.name for path in trained.evaluations.iterdir()) == [
+        "stripes-ffffffff-patches.png",
         "stripes-ffffffff.json",
-        "stripes-ffffffff.png",
+        "stripes-patches.png",
         "stripes.json",
-        "stripes.png",
     ]
     assert json.loads((trained.evaluations / "stripes.json").read_text())["dataset"]["dataset_id"] == one.dataset_id
 

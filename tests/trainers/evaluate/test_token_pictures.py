@@ -35,10 +35,10 @@ def shown(modality: Any, batch: int = 3) -> tuple[Any, Shown]:
 @by_name
 def test_every_kind_is_drawn_as_square_tiles(modality: Any) -> None:
     drawn = draw_tokens(*shown(modality))
-    samples, tiles, height, width, channels = drawn.tiles.shape
+    samples, tiles, height, width, channels = drawn.pictures.shape
     assert (samples, tiles, channels) == (3, 3, 3)
     assert height == width
-    assert (drawn.tiles[:, 0] != drawn.tiles[:, 2]).any()
+    assert (drawn.pictures[:, 0] != drawn.pictures[:, 2]).any()
     assert ("principal components" in drawn.note) == isinstance(modality, Features)
 
 
@@ -47,7 +47,7 @@ def test_features_are_drawn_alike_whatever_was_drawn_at_random_before() -> None:
     drawn = []
     for seed in range(2):
         torch.manual_seed(seed)
-        drawn.append(draw_tokens(tokenizer, found).tiles)
+        drawn.append(draw_tokens(tokenizer, found).pictures)
         after = torch.rand(1)
         torch.manual_seed(seed)
         assert torch.equal(torch.rand(1), after)
@@ -59,7 +59,7 @@ def test_a_picture_stands_before_the_features_that_it_was_turned_into() -> None:
     ids = tokenizer.encode(rows(IMAGE))
     gave = tokenizer.decode(ids)
     drawn = draw_tokens(tokenizer, Shown(inputs=rows(IMAGE), ids=ids, gave=gave, wanted=torch.randn_like(gave)))
-    assert drawn.tiles.shape[1] == 4
+    assert drawn.pictures.shape[1] == 4
 
 
 @by_name
