@@ -104,7 +104,7 @@ class Stream:
         self._reader = BatchReader(
             components=self._components,
             modalities=tuple(modalities),
-            looks=tuple(map(_source, views if isinstance(views, Sequence) else [views])),
+            looks=_looks(views),
             masking=masking,
             damage=damage,
             seed=seed,
@@ -200,7 +200,7 @@ def sequential(
     dataset: Dataset,
     *,
     modalities: Sequence[Modality],
-    views: Views,
+    views: Views | Sequence[Views],
     batch: int,
     stored: Mapping[str, TargetTable] | None = None,
     loading: Loading = HERE,
@@ -216,7 +216,7 @@ def sequential(
     reader = BatchReader(
         components=(Component(dataset=dataset, stored=stored or {}),),
         modalities=tuple(modalities),
-        looks=(_source(views),),
+        looks=_looks(views),
         masking={},
         damage=RaiseOnDamage(),
         seed=0,
@@ -227,6 +227,10 @@ def sequential(
         (step, Visits(datasets=np.zeros_like(ids), ids=ids, epochs=np.zeros_like(ids))) for step, ids in enumerate(runs)
     )
     yield from loading.start(reader, orders, pin_memory=False)
+
+
+def _looks(views: Views | Sequence[Views]) -> tuple[ViewSource, ...]:
+    return tuple(map(_source, views if isinstance(views, Sequence) else [views]))
 
 
 def _source(views: Views) -> ViewSource:

@@ -265,7 +265,7 @@ def _stream(prepared: Prepared, manner: Manner, world: World) -> Stream:
     recorded = [ViewSet.from_json(table.spec.views) for table in stored.values()]
     return Stream(
         prepared.components,
-        views=recorded[0] if recorded else recipe.fresh_views(),
+        views=[recorded[0] if recorded else recipe.fresh_views()] * recipe.num_looks,
         masking=recipe.masking,
         modalities=recipe.modalities,
         global_batch=recipe.training.batch,

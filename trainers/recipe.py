@@ -183,6 +183,11 @@ class Recipe:
         """Frames of the clips of this recipe; 0 where no modality is a clip."""
         return next((modality.frames for modality in self.modalities if isinstance(modality, Clip)), 0)
 
+    @property
+    def num_looks(self) -> int:
+        """How many looks at a sample the modalities show; each has a view of its own."""
+        return 1 + max(modality.look for modality in self.modalities)
+
     def fresh_views(self) -> FreshViews:
         """Return the views to train on, at the size of the pictures.
 
