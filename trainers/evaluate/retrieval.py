@@ -31,40 +31,47 @@ class Pairs:
     first: Mapping[str, Float[Tensor, "samples _"]]
     second: Mapping[str, Float[Tensor, "samples _"]]
 
+    def rows(self, kept: Bool[Tensor, " samples"]) -> "Pairs":
+        """Return the samples for which `kept` is true."""
+        return Pairs(
+            keys=tuple(key for key, keep in zip(self.keys, kept.tolist(), strict=True) if keep),
+            first={name: vectors[kept] for name, vectors in self.first.items()},
+            second={name: vectors[kept] for name, vectors in self.second.items()},
+        )
 
-def retrieve(pairs: Pairs) -> dict[str, Any]:
-    """Return recalls by what made the vectors, by way of comparing, by direction and cut; or why there are none.
 
-    Tested is one sample in five, by the hash of its key; maps are fitted on the others. Directly compared are vectors of one
-    width only.
-    """
+def split_pairs(pairs: Pairs) -> tuple[Pairs, Pairs]:
+    """Return four of five samples to fit maps on and one of five to test, by the hash of the key."""
     is_test = one_in_five(pairs.keys, purpose="test")
-    num_test = int(is_test.sum())
-    if min(num_test, len(is_test) - num_test) < FEWEST:
-        return {"skipped": f"{len(is_test)} samples with both modalities are too few; at least {5 * FEWEST} are needed"}
-    held_out = one_in_five(
-        [key for key, test in zip(pairs.keys, is_test.tolist(), strict=True) if not test], purpose="held out"
-    )
-    scores = {
-        name: _ways(first, pairs.second[name], is_test=is_test, held_out=held_out)
-        for name, first in pairs.first.items()
-    }
-    chance = {str(cut): min(1.0, cut / num_test) for cut in CUTS}
-    return {"test_samples": num_test, "train_samples": len(is_test) - num_test, "chance": chance, "scores": scores}
+    return pairs.rows(~is_test), pairs.rows(is_test)
 
 
-def _ways(first: Tensor, second: Tensor, *, is_test: Tensor, held_out: Tensor) -> dict[str, Any]:
+def retrieve(train: Pairs, test: Pairs) -> dict[str, Any]:
+    """Return recalls among the samples of `test` by what made the vectors, by way of comparing, by direction and cut.
+
+    Maps are fitted on `train`. Vectors are compared directly only if both have one width. With too few samples, the reason
+    why there is nothing.
+    """
+    if min(len(train.keys), len(test.keys)) < FEWEST:
+        return {
+            "skipped": f"{len(train.keys)} samples with both modalities to fit on and {len(test.keys)} to test on are too "
+            f"few; at least {FEWEST} of each are needed"
+        }
+    scores = {name: _ways(train, test, name) for name in train.first}
+    chance = {str(cut): min(1.0, cut / len(test.keys)) for cut in CUTS}
+    return {"train_samples": len(train.keys), "test_samples": len(test.keys), "chance": chance, "scores": scores}
+
+
+def _ways(train: Pairs, test: Pairs, name: str) -> dict[str, Any]:
     """Return the recalls of both ways of comparing."""
-    there = linear_map(first[~is_test], second[~is_test], held_out=held_out)(first[is_test])
-    back = linear_map(second[~is_test], first[~is_test], held_out=held_out)(second[is_test])
-    mapped = {"forth": recalls(there, second[is_test]), "back": recalls(back, first[is_test])}
+    held_out = one_in_five(train.keys, purpose="held out")
+    first, second = test.first[name], test.second[name]
+    there = linear_map(train.first[name], train.second[name], held_out=held_out)(first)
+    back = linear_map(train.second[name], train.first[name], held_out=held_out)(second)
+    mapped = {"forth": recalls(there, second), "back": recalls(back, first)}
     if first.shape[1] != second.shape[1]:
         return {"mapped": mapped}
-    direct = {
-        "forth": recalls(first[is_test], second[is_test]),
-        "back": recalls(second[is_test], first[is_test]),
-    }
-    return {"direct": direct, "mapped": mapped}
+    return {"direct": {"forth": recalls(first, second), "back": recalls(second, first)}, "mapped": mapped}
 
 
 def recalls(queries: Float[Tensor, "samples width"], candidates: Float[Tensor, "samples width"]) -> dict[str, Any]:

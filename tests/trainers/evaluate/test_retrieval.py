@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.evaluate.retrieval import CUTS, Pairs, linear_map, ranks_of, recalls, retrieve
+from trainers.evaluate.retrieval import CUTS, Pairs, linear_map, ranks_of, recalls, retrieve, split_pairs
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -56,7 +56,7 @@ def test_what_a_rotation_hides_is_found_by_the_map_and_by_nothing_else() -> None
     first = drawn(600, 16)
     second = first @ torch.linalg.qr(drawn(16, 16, seed=1)).Q
     keys = tuple(f"sample-{number}" for number in range(600))
-    found = retrieve(Pairs(keys=keys, first={"ours": first}, second={"ours": second}))
+    found = retrieve(*split_pairs(Pairs(keys=keys, first={"ours": first}, second={"ours": second})))
     direct, mapped = (found["scores"]["ours"][way]["forth"] for way in ("direct", "mapped"))
     assert mapped["1"]["accuracy"] > 0.95
     assert direct["1"]["accuracy"] < 0.1
@@ -66,7 +66,9 @@ def test_what_a_rotation_hides_is_found_by_the_map_and_by_nothing_else() -> None
 
 def test_unrelated_vectors_are_found_as_often_as_by_chance() -> None:
     keys = tuple(f"sample-{number}" for number in range(2000))
-    found = retrieve(Pairs(keys=keys, first={"ours": drawn(2000, 8)}, second={"ours": drawn(2000, 8, seed=1)}))
+    found = retrieve(
+        *split_pairs(Pairs(keys=keys, first={"ours": drawn(2000, 8)}, second={"ours": drawn(2000, 8, seed=1)}))
+    )
     for way in found["scores"]["ours"].values():
         for recall in way.values():
             assert recall["10"]["low"] < found["chance"]["10"] < recall["10"]["high"] + 0.02
@@ -74,10 +76,10 @@ def test_unrelated_vectors_are_found_as_often_as_by_chance() -> None:
 
 def test_vectors_of_different_widths_are_only_mapped() -> None:
     keys = tuple(f"sample-{number}" for number in range(200))
-    found = retrieve(Pairs(keys=keys, first={"raw": drawn(200, 8)}, second={"raw": drawn(200, 5)}))
+    found = retrieve(*split_pairs(Pairs(keys=keys, first={"raw": drawn(200, 8)}, second={"raw": drawn(200, 5)})))
     assert set(found["scores"]["raw"]) == {"mapped"}
 
 
 def test_too_few_samples_are_said_to_be_too_few() -> None:
-    found = retrieve(Pairs(keys=("a", "b"), first={"x": drawn(2, 3)}, second={"x": drawn(2, 3)}))
-    assert "2 samples with both modalities are too few" in found["skipped"]
+    found = retrieve(*split_pairs(Pairs(keys=("a", "b"), first={"x": drawn(2, 3)}, second={"x": drawn(2, 3)})))
+    assert "samples with both modalities to fit on" in found["skipped"]
