@@ -17,8 +17,9 @@ from pipelines.modalities import Points
 from pipelines.tokenizers.vq.groups import PointGroups, groups_as_placed
 from tests.parity.golden import Golden, plan_of_mask
 from trainers.content_losses import group_chamfer_l1, group_chamfer_l2
-from trainers.models.group_autoencoder import GroupAutoencoder, GroupAutoencoderNetwork, groups_at
+from trainers.models.group_autoencoder import GroupAutoencoder, GroupAutoencoderNetwork
 from trainers.nn.gather import gather_tokens
+from trainers.nn.group_parts import groups_at
 from trainers.nn.network import Output
 from trainers.objectives import over_tokens
 from trainers.published.autoencoders import naming, our_layout, our_name

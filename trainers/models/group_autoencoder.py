@@ -7,9 +7,7 @@ each cloud, and where they are is told anew before every block.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipelines.masking.plan import MaskPlan
@@ -17,8 +15,7 @@ from pipelines.modalities import Modality, Points
 from pipelines.tokenizers.vq.groups import PointGroups, groups_as_placed
 from shards.errors import SettingsError
 from trainers.nn.embed import only_modality
-from trainers.nn.gather import gather_tokens
-from trainers.nn.group_parts import GroupEmbed, PlacedBlocks
+from trainers.nn.group_parts import GroupDecoder, GroupEmbed, PlacedBlocks, groups_at
 from trainers.nn.initialise import TOKEN_STD, truncated_normal_
 from trainers.nn.network import Network, Output, require_places
 
@@ -48,26 +45,6 @@ class GroupAutoencoder:
             raise SettingsError(f"group_autoencoder embeds a cloud of points; '{modality.name}' is none.")
         require_places(outputs, possible=("target",), architecture="group_autoencoder")
         return GroupAutoencoderNetwork(self, modality, outputs=outputs)
-
-
-class GroupDecoder(PlacedBlocks):
-    """Blocks that see encoded groups, and a mask token for each group that is asked for, all at their places."""
-
-    def __init__(self, width: int, *, depth: int, heads: int, drop_path: float) -> None:
-        super().__init__(width, depth=depth, heads=heads, drop_path=drop_path)
-        self.mask_token = nn.Parameter(torch.empty(1, 1, width))
-
-    def hidden(
-        self,
-        encoded: Float[Tensor, "batch visible width"],
-        centres: Float[Tensor, "batch groups 3"],
-        plan: MaskPlan,
-    ) -> Float[Tensor, "batch target width"]:
-        """Return the decoded tokens at `plan.target`, in its order; the centres of hidden groups are told."""
-        masked = self.mask_token.to(encoded.dtype).expand(len(encoded), plan.target.shape[1], -1)
-        places = gather_tokens(centres, torch.cat([plan.visible, plan.target], dim=1))
-        decoded: Tensor = self(torch.cat([encoded, masked], dim=1), places)
-        return decoded[:, encoded.shape[1] :]
 
 
 class GroupAutoencoderNetwork(Network):
@@ -107,10 +84,3 @@ class GroupAutoencoderNetwork(Network):
     def _groups(self, inputs: Mapping[str, Tensor]) -> PointGroups:
         """Return the groups of the clouds of a batch, in single precision, where small differences count."""
         return groups_as_placed(inputs[self.points.name][..., :3].float(), self.points)
-
-
-def groups_at(groups: PointGroups, index: Int[Tensor, "batch chosen"]) -> PointGroups:
-    """Return the groups at `index`, in its order."""
-    flat = gather_tokens(rearrange(groups.points, "batch group point xyz -> batch group (point xyz)"), index)
-    points = rearrange(flat, "batch group (point xyz) -> batch group point xyz", xyz=3)
-    return PointGroups(centres=gather_tokens(groups.centres, index), points=points)

@@ -1,14 +1,17 @@
-"""Parts of networks of point clouds: what embeds a group of points, and blocks that are told where groups are.
+"""Parts of networks of point clouds: what embeds a group of points, blocks that are told where groups are, a decoder.
 
 Pang et al., arXiv:2203.06604, sections 3.1 and 3.2, and its official code.
 """
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pipelines.masking.plan import MaskPlan
+from pipelines.tokenizers.vq.groups import PointGroups
 from trainers.nn.blocks import BlockStyle, stack_of_blocks
+from trainers.nn.gather import gather_tokens
 
 NORM_EPS = 1e-5
 POSITION_WIDTH = 128
@@ -61,3 +64,30 @@ class PlacedBlocks(nn.Module):
             tokens = block(tokens + positions)
         normed: Tensor = self.norm(tokens)
         return normed
+
+
+class GroupDecoder(PlacedBlocks):
+    """Blocks that see encoded groups, and a mask token for each group that is asked for, all at their places."""
+
+    def __init__(self, width: int, *, depth: int, heads: int, drop_path: float) -> None:
+        super().__init__(width, depth=depth, heads=heads, drop_path=drop_path)
+        self.mask_token = nn.Parameter(torch.empty(1, 1, width))
+
+    def hidden(
+        self,
+        encoded: Float[Tensor, "batch visible width"],
+        centres: Float[Tensor, "batch groups 3"],
+        plan: MaskPlan,
+    ) -> Float[Tensor, "batch target width"]:
+        """Return the decoded tokens at `plan.target`, in its order; the centres of hidden groups are told."""
+        masked = self.mask_token.to(encoded.dtype).expand(len(encoded), plan.target.shape[1], -1)
+        places = gather_tokens(centres, torch.cat([plan.visible, plan.target], dim=1))
+        decoded: Tensor = self(torch.cat([encoded, masked], dim=1), places)
+        return decoded[:, encoded.shape[1] :]
+
+
+def groups_at(groups: PointGroups, index: Int[Tensor, "batch chosen"]) -> PointGroups:
+    """Return the groups at `index`, in its order."""
+    flat = gather_tokens(rearrange(groups.points, "batch group point xyz -> batch group (point xyz)"), index)
+    points = rearrange(flat, "batch group (point xyz) -> batch group point xyz", xyz=3)
+    return PointGroups(centres=gather_tokens(groups.centres, index), points=points)
