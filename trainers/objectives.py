@@ -98,6 +98,16 @@ def cross_entropy(predicted: Float[Tensor, "*places vocabulary"], wanted: Int[Te
     return Errors(_cross_entropies(predicted, wanted[..., 0]))
 
 
+def cross_entropy_after_first(
+    predicted: Float[Tensor, "*places vocabulary"], wanted: Int[Tensor, "*places 1"]
+) -> Errors:
+    """Return the same of texts that are written word by word, whose first word is given and does not count."""
+    total = _cross_entropies(predicted, wanted[..., 0])
+    count = torch.ones_like(total)
+    count[..., :1] = 0.0
+    return Errors(total * count, count)
+
+
 def _cross_entropies(
     scores: Float[Tensor, "*places vocabulary"], ids: Shaped[Tensor, "*places"]
 ) -> Float[Tensor, "*places"]:

@@ -116,7 +116,7 @@ def stored_reads(recipe: Recipe) -> tuple[StoredRead, ...]:
             modality = recipe.modality(target.modality)
             made = target.made_with(modality) if isinstance(target, FromTeacher) else ()
             _note(reads, target.stored, f"targets.{target.name}.table", modality, made)
-    for name, masking in recipe.masking.items():
+    for name, masking in recipe.masking.items() if isinstance(recipe.masking, Mapping) else ():
         for stored in stored_of_masking(masking):
             made = _of_same_teacher(reads.values(), stored)
             _note(reads, stored, f"masking.{name}.{_field_of(masking, stored)}", recipe.modality(name), made)

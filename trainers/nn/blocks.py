@@ -8,15 +8,16 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import linear, scaled_dot_product_attention, silu
 from torchvision.ops import StochasticDepth
 
 from shards.errors import SettingsError
 
 NORM_EPS = 1e-6
 
-Biases = Literal["all", "query and value", "none"]
-"""Which of query, key and value are projected with a bias. That of the key changes nothing that attention gives."""
+Biases = Literal["all", "query and value", "none", "nowhere"]
+"""Which of query, key and value are projected with a bias. That of the key changes nothing that attention gives. With
+"nowhere", no other layer of a block has one either, norms included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,28 @@ class BlockStyle:
         biases: Which of query, key and value have one.
         norm_eps: Added to the variance in layer norms.
         gelu: "exact", by the error function, or its approximation by "tanh".
+        perceptron: "plain", with a GELU, or "gated".
     """
 
     biases: Biases = "all"
     norm_eps: float = NORM_EPS
     gelu: Literal["exact", "tanh"] = "exact"
+    perceptron: Literal["plain", "gated"] = "plain"
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether there are biases beside those of query, key and value."""
+        return self.biases != "nowhere"
+
+    def norm(self, width: int) -> nn.LayerNorm:
+        """Return a layer norm."""
+        return nn.LayerNorm(width, eps=self.norm_eps, bias=self.has_bias)
+
+    def perceptron_of(self, width: int, *, ratio: int = 4) -> "Perceptron | GatedPerceptron":
+        """Return a perceptron whose hidden layer is `ratio` times as wide as its tokens, or costs as much if it is gated."""
+        if self.perceptron == "gated":
+            return GatedPerceptron(width, ratio=ratio, bias=self.has_bias)
+        return Perceptron(width, ratio=ratio, gelu=self.gelu, bias=self.has_bias)
 
 
 USUAL = BlockStyle()
@@ -65,7 +83,7 @@ class Attention(nn.Module):
             raise SettingsError(f"a width of {width} cannot be split into {heads} attention heads of equal width")
         self.heads = heads
         self.qkv = _fused_projection(width, biases)
-        self.projection = nn.Linear(width, width)
+        self.projection = nn.Linear(width, width, bias=biases != "nowhere")
 
     def forward(
         self,
@@ -91,15 +109,34 @@ def _fused_projection(width: int, biases: Biases) -> nn.Linear:
 class Perceptron(nn.Module):
     """Linear, GELU, linear, applied to each token alone."""
 
-    def __init__(self, width: int, *, ratio: int, gelu: Literal["exact", "tanh"] = "exact") -> None:
+    def __init__(self, width: int, *, ratio: int, gelu: Literal["exact", "tanh"] = "exact", bias: bool = True) -> None:
         super().__init__()
-        self.expand = nn.Linear(width, ratio * width)
+        self.expand = nn.Linear(width, ratio * width, bias=bias)
         self.activation = nn.GELU(approximate="none" if gelu == "exact" else "tanh")
-        self.contract = nn.Linear(ratio * width, width)
+        self.contract = nn.Linear(ratio * width, width, bias=bias)
 
     def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
         """Transform each token."""
         transformed: Tensor = self.contract(self.activation(self.expand(tokens)))
+        return transformed
+
+
+class GatedPerceptron(nn.Module):
+    """Linear times the SiLU of another linear, then a third (SwiGLU; Shazeer, arXiv:2002.05202, equation 6).
+
+    Its hidden layer has two thirds of the width, rounded down, so that three layers cost what two do.
+    """
+
+    def __init__(self, width: int, *, ratio: int, bias: bool = True) -> None:
+        super().__init__()
+        hidden = 2 * ratio * width // 3
+        self.gate = nn.Linear(width, hidden, bias=bias)
+        self.expand = nn.Linear(width, hidden, bias=bias)
+        self.contract = nn.Linear(hidden, width, bias=bias)
+
+    def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+        """Transform each token."""
+        transformed: Tensor = self.contract(silu(self.gate(tokens)) * self.expand(tokens))
         return transformed
 
 
@@ -133,11 +170,11 @@ class Block(nn.Module):
         style: BlockStyle = USUAL,
     ) -> None:
         super().__init__()
-        self.norm1 = layer_norm(width, eps=style.norm_eps)
+        self.norm1 = style.norm(width)
         self.attention = Attention(width, heads=heads, biases=style.biases)
         self.added1 = _addition(width, layer_scale=layer_scale, drop_path=drop_path)
-        self.norm2 = layer_norm(width, eps=style.norm_eps)
-        self.perceptron = Perceptron(width, ratio=ratio, gelu=style.gelu)
+        self.norm2 = style.norm(width)
+        self.perceptron = style.perceptron_of(width, ratio=ratio)
         self.added2 = _addition(width, layer_scale=layer_scale, drop_path=drop_path)
 
     def forward(
@@ -199,4 +236,9 @@ _NEVER = -1e7
 
 def padding_bias(padding: Bool[Tensor, "batch tokens"] | None) -> Float[Tensor, "batch 1 1 tokens"] | None:
     """Return what keeps tokens from attending to padding; None where there is none."""
-    return None if padding is None else padding[:, None, None, :].float() * _NEVER
+    return None if padding is None else blocked_bias(padding[:, None])
+
+
+def blocked_bias(blocked: Bool[Tensor, "batch asking asked"]) -> Float[Tensor, "batch 1 asking asked"]:
+    """Return what keeps tokens from attending to those that are blocked for them."""
+    return blocked[:, None].float() * _NEVER

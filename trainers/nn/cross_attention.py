@@ -9,16 +9,19 @@ from shards.errors import SettingsError
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention of some tokens to others; one projection makes questions, a fused one keys and values."""
+    """Multi-head attention of some tokens to others; one projection makes questions, a fused one keys and values.
 
-    def __init__(self, width: int, *, heads: int) -> None:
+    All three projections have a `bias`, or none has.
+    """
+
+    def __init__(self, width: int, *, heads: int, bias: bool = True) -> None:
         super().__init__()
         if width % heads:
             raise SettingsError(f"a width of {width} cannot be split into {heads} attention heads of equal width")
         self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.projection = nn.Linear(width, width)
+        self.query = nn.Linear(width, width, bias=bias)
+        self.key_value = nn.Linear(width, 2 * width, bias=bias)
+        self.projection = nn.Linear(width, width, bias=bias)
 
     def forward(
         self,

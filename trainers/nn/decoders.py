@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from pipelines.masking.plan import MaskPlan
-from trainers.nn.blocks import BlockStyle, layer_norm, padding_bias, run_blocks, stack_of_blocks
+from trainers.nn.blocks import BlockStyle, padding_bias, run_blocks, stack_of_blocks
 from trainers.nn.embed import Gridded
 from trainers.nn.gather import gather_tokens, scatter_tokens
 from trainers.nn.initialise import TOKEN_STD, xavier_
@@ -58,7 +58,7 @@ class Decoder(nn.Module):
         self.num_prefix_tokens = encoded.prefix
         self.embed = nn.Linear(encoded.width, width, bias=encoded.bridge_bias)
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
-        self.norm = layer_norm(width, eps=encoded.style.norm_eps)
+        self.norm = encoded.style.norm(width)
         self.positions: FixedPositions | SeparablePositions = positions_of(
             modality, width=width, kind=encoded.positions
         )

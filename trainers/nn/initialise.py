@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from trainers.nn.blocks import Block
+from trainers.nn.blocks import Attention, Block
+from trainers.nn.cross_attention import CrossAttention
 
 TOKEN_STD = 0.02
 
@@ -16,6 +17,18 @@ def xavier_(module: nn.Module) -> None:
         if isinstance(child, nn.Linear):
             nn.init.xavier_uniform_(child.weight)
         _plain_bias_and_norm_(child)
+
+
+def xavier_by_projection_(module: nn.Module) -> None:
+    """Xavier-uniform weights for each of query, key and value by itself, where they are fused."""
+    for child in module.modules():
+        projections: tuple[Tensor, ...] = ()
+        if isinstance(child, Attention):
+            projections = child.qkv.weight.detach().chunk(3)
+        elif isinstance(child, CrossAttention):
+            projections = child.key_value.weight.detach().chunk(2)
+        for projection in projections:
+            nn.init.xavier_uniform_(projection)
 
 
 def truncated_normal_(module: nn.Module) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Modality
-from trainers.nn.blocks import Block, BlockStyle, Perceptron, layer_norm, padding_bias, stack_of_blocks
+from trainers.nn.blocks import Block, BlockStyle, padding_bias, stack_of_blocks
 from trainers.nn.cross_attention import CrossAttention
 from trainers.nn.gather import gather_tokens, scatter_tokens
 from trainers.nn.initialise import TOKEN_STD
@@ -95,7 +95,7 @@ class JointDecoderNetwork(nn.Module):
             }
         )
         self.blocks = stack_of_blocks(design.width, depth=design.depth, heads=design.heads, style=setting.style)
-        self.norm = layer_norm(design.width, eps=setting.style.norm_eps)
+        self.norm = setting.style.norm(design.width)
 
     def forward(self, encoding: Encoding, plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
         """Return the normed tokens at the target places, by target."""
@@ -168,11 +168,9 @@ class TargetDecoder(nn.Module):
         self.places = nn.ModuleDict(
             {modality.name: setting.places(modality, width=width, with_kind=True) for modality in setting.modalities}
         )
-        self.question_norm, self.context_norm, self.answer_norm = (
-            layer_norm(width, eps=style.norm_eps) for _ in range(3)
-        )
-        self.attention = CrossAttention(width, heads=design.heads)
-        self.perceptron = Perceptron(width, ratio=4, gelu=style.gelu)
+        self.question_norm, self.context_norm, self.answer_norm = (style.norm(width) for _ in range(3))
+        self.attention = CrossAttention(width, heads=design.heads, bias=style.has_bias)
+        self.perceptron = style.perceptron_of(width)
         self.blocks = nn.ModuleList(Block(width, heads=design.heads, style=style) for _ in range(design.depth))
 
     def forward(self, encoding: Encoding, plans: Mapping[str, MaskPlan]) -> Float[Tensor, "batch target width"]:
@@ -210,7 +208,8 @@ def scattered(
 def neither_seen_nor_asked(plan: MaskPlan, *, length: int) -> Bool[Tensor, "batch {length}"] | None:
     """Return which of `length` places are neither visible nor a target; None if there is none of these."""
     whole = plan.visible_padding is None and plan.target_padding is None
-    if whole and plan.visible.shape[1] + plan.target.shape[1] == length:
+    # Where what is read is given by ids, as in masked language modelling, places may be both.
+    if whole and plan.visible_ids is None and plan.visible.shape[1] + plan.target.shape[1] == length:
         return None
     batch = plan.visible.shape[0]
     none = torch.ones(batch, length + 1, dtype=torch.bool, device=plan.visible.device)

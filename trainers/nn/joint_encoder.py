@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Modality
-from trainers.nn.blocks import Block, BlockStyle, layer_norm, padding_bias, stack_of_blocks
+from trainers.nn.blocks import Block, BlockStyle, padding_bias, stack_of_blocks
 from trainers.nn.initialise import TOKEN_STD
 from trainers.nn.positions import Half
 from trainers.nn.stems import stem_for
@@ -69,7 +69,7 @@ class StreamBlock(Block):
     def __init__(self, width: int, *, heads: int, style: BlockStyle, streams: Sequence[str]) -> None:
         super().__init__(width, heads=heads, style=style)
         self.stream_norms = nn.ModuleDict(
-            {name: nn.ModuleList(layer_norm(width, eps=style.norm_eps) for _ in range(2)) for name in streams}
+            {name: nn.ModuleList(style.norm(width) for _ in range(2)) for name in streams}
         )
 
     def of_stream(
@@ -118,8 +118,8 @@ class JointEncoder(nn.Module):
         self.class_token = nn.Parameter(torch.empty(1, 1, width)) if class_token else None
         served = names if streams else []
         self.blocks = nn.ModuleList(StreamBlock(width, heads=heads, style=style, streams=served) for _ in range(depth))
-        self.norm = layer_norm(width, eps=style.norm_eps) if final_norm else nn.Identity()
-        self.stream_norms = nn.ModuleDict({name: layer_norm(width, eps=style.norm_eps) for name in served})
+        self.norm = style.norm(width) if final_norm else nn.Identity()
+        self.stream_norms = nn.ModuleDict({name: style.norm(width) for name in served})
         self.width = width
         if self.class_token is not None:
             nn.init.normal_(self.class_token, std=TOKEN_STD)

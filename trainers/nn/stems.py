@@ -61,19 +61,34 @@ class Stem(nn.Module):
         ids: Int[Tensor, "batch chosen"] | None = None,
     ) -> Float[Tensor, "batch chosen width"]:
         """Return the tokens at `index`, in its order; `ids`, if given, are read there instead of what stands there."""
+        return self.unplaced(inputs, index, ids) + self.places.table()[index]
+
+    def unplaced(
+        self,
+        inputs: Shaped[Tensor, "batch ..."],
+        index: Int[Tensor, "batch chosen"],
+        ids: Int[Tensor, "batch chosen"] | None = None,
+    ) -> Float[Tensor, "batch chosen width"]:
+        """Return the same without their positions."""
         chosen = gather_tokens(self.contents(inputs), index) if ids is None else ids[..., None]
-        return self.embedded(chosen) + self.places.table()[index]
+        return self.embedded(chosen)
 
 
 class PatchStem(Stem):
     """Patches of pictures, clips, spectrograms or measured rasters, or stored vectors: a linear layer; unmeasured is 0."""
 
     def __init__(
-        self, modality: Image | Clip | LogMel | Raster | Features, *, width: int, first: Half, with_kind: bool
+        self,
+        modality: Image | Clip | LogMel | Raster | Features,
+        *,
+        width: int,
+        first: Half,
+        with_kind: bool,
+        bias: bool,
     ) -> None:
         super().__init__(modality, width=width, first=first, with_kind=with_kind)
         values = modality.dim if isinstance(modality, Features) else modality.patch_values
-        self.embed = nn.Linear(values, width)
+        self.embed = nn.Linear(values, width, bias=bias)
 
     def contents(self, inputs: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch tokens values"]:
         """See Stem."""
@@ -142,13 +157,20 @@ class IdStem(Stem):
         return embedded
 
 
-def stem_for(modality: Modality, *, width: int, first: Half = "column", with_kind: bool = False) -> Stem:
-    """Return the stem of a modality; raises SettingsError if it is one that has none."""
+def stem_for(
+    modality: Modality, *, width: int, first: Half = "column", with_kind: bool = False, patch_bias: bool = True
+) -> Stem:
+    """Return the stem of a modality; raises SettingsError if it is one that has none.
+
+    Without `patch_bias` patches are embedded without one, for stems whose `kind_token` says as much.
+    """
     match modality:
         case Raster(is_ids=True):
             return ClassMapStem(modality, width=width, first=first, with_kind=with_kind)
-        case Image() | Clip() | LogMel() | Raster() | Features():
-            return PatchStem(modality, width=width, first=first, with_kind=with_kind)
+        case Features():
+            return PatchStem(modality, width=width, first=first, with_kind=with_kind, bias=True)
+        case Image() | Clip() | LogMel() | Raster():
+            return PatchStem(modality, width=width, first=first, with_kind=with_kind, bias=patch_bias)
         case Text() | Tokens():
             return IdStem(modality, width=width, first=first, with_kind=with_kind)
         case _:

@@ -15,7 +15,7 @@ from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from pipelines.masking.plan import MaskPlan
 from shards.errors import SettingsError
-from trainers.nn.blocks import BlockStyle, Perceptron, layer_norm
+from trainers.nn.blocks import BlockStyle
 from trainers.nn.decoders import Decoder, Encoded
 from trainers.nn.embed import Gridded
 from trainers.nn.gather import gather_tokens
@@ -145,9 +145,9 @@ class WindowBlock(nn.Module):
         super().__init__()
         self.windows = windows
         self.attention = WindowAttention(width, heads=heads, windows=windows)
-        self.norm1 = layer_norm(width, eps=style.norm_eps)
-        self.perceptron = Perceptron(width, ratio=4, gelu=style.gelu)
-        self.norm2 = layer_norm(width, eps=style.norm_eps)
+        self.norm1 = style.norm(width)
+        self.perceptron = style.perceptron_of(width)
+        self.norm2 = style.norm(width)
 
     def forward(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
         """Mix the tokens of each window, then transform each token."""

@@ -7,7 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from pipelines.batch import Batch
+from pipelines.modalities import Tokens
 from trainers.recipe import Places
+from trainers.targets.computed import ComputedTarget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,5 +54,25 @@ class TokenTarget:
 
         def read(batch: Batch) -> Tensor:
             return batch.stored[self.table][..., None]
+
+        return read
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownTokens(ComputedTarget):
+    """Predict which id stands at a place of stored tokens that are a modality themselves."""
+
+    name: str
+    modality: str
+
+    def dim(self, modality: Tokens) -> int:
+        """Return the number of ids, each of which gets a logit."""
+        return modality.vocabulary
+
+    def build(self, modality: Tokens) -> Callable[[Batch], Tensor]:
+        """Return the function from a batch to int64 ids [batch, tokens, 1]."""
+
+        def read(batch: Batch) -> Tensor:
+            return batch.inputs[modality.name][..., None]
 
         return read

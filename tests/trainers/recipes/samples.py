@@ -10,7 +10,7 @@ from torch import Tensor
 from pipelines.batch import Batch
 from pipelines.masking.plan import stored_of_masking
 from pipelines.masking.separate import plans_of
-from pipelines.modalities import Clip, Features, Image, LogMel, Points, Raster, Text
+from pipelines.modalities import Clip, Features, Image, LogMel, Points, Raster, Text, Tokens
 from pipelines.tokenizers.vq.codebook import CosineCodebook
 from tests.batches import context_of, make_batch
 from trainers.recipe import Recipe
@@ -26,6 +26,7 @@ SIZES: Mapping[type, Mapping[str, str]] = {
     LogMel: {"frames": "32", "bins": "16", "patch": "8"},
     Points: {"count": "48", "groups": "6", "neighbours": "8"},
     Features: {"grid": "4,4", "dim": "24"},
+    Tokens: {"grid": "4,4", "vocabulary": "16"},
     Text: {"length": "12", "tokenizer": "bytes"},
 }
 """What makes modalities small."""
@@ -105,6 +106,8 @@ def rendered(modality: Any, generator: torch.Generator) -> Tensor:
             return ids.masked_fill(torch.arange(modality.length) >= LENGTHS[:, None], modality.tokenizer.padding_id)
         case Points():
             return torch.randn(len(KEYS), modality.count, modality.columns, generator=generator)
+        case Tokens():
+            return torch.randint(modality.vocabulary, (len(KEYS), modality.num_tokens), generator=generator)
         case Features():
             return torch.randn(len(KEYS), modality.num_tokens, modality.dim, generator=generator)
         case _:
