@@ -212,6 +212,11 @@ def _require_ids(tokens: Tokens, table: TargetTable) -> None:
             f"The tokens '{tokens.name}' are {tokens.num_tokens} ids on the grid {tokens.grid}, but the stored target "
             f"'{tokens.stored}' holds {spec.dtype} {tuple(spec.shape)}."
         )
+    if spec.vocabulary not in (None, tokens.vocabulary):
+        raise SettingsError(
+            f"The tokens '{tokens.name}' are ids of a vocabulary of {tokens.vocabulary}, but '{tokens.stored}' was stored by a "
+            f"tokenizer of {spec.vocabulary}. Give the modality vocabulary={spec.vocabulary}."
+        )
 
 
 def require_length(name: str, length: FactLength, components: Sequence[Component]) -> None:

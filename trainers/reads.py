@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from pipelines.masking.plan import stored_of_masking
-from pipelines.modalities import Clip, Features, Stored
+from pipelines.modalities import Clip, Features, Stored, Tokens
 from shards.errors import SettingsError
 from trainers.recipe import Recipe
 
@@ -122,9 +122,15 @@ def stored_reads(recipe: Recipe) -> tuple[StoredRead, ...]:
             _note(reads, stored, f"masking.{name}.{_field_of(masking, stored)}", recipe.modality(name), made)
     for modality in recipe.modalities:
         if isinstance(modality, Stored):
-            made = (f"patch={FEATURE_PATCH}",) if _side_of(modality) else ()
-            _note(reads, modality.stored, f"modalities.{modality.name}.stored", modality, made)
+            _note(reads, modality.stored, f"modalities.{modality.name}.stored", modality, _suggested(modality))
     return tuple(reads.values())
+
+
+def _suggested(modality: Stored) -> tuple[str, ...]:
+    """Return settings of a teacher that gives what a modality shows."""
+    if isinstance(modality, Tokens):
+        return ("tokenizer=RUN",)
+    return (f"patch={FEATURE_PATCH}",) if _side_of(modality) else ()
 
 
 def _note(

@@ -10,16 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipelines.masking.budget import TokenBudgets
 from pipelines.masking.plan import MaskPlan
 from pipelines.masking.ragged import chosen_of, plan_of
 from pipelines.modalities import Image, Modality, Text, Tokens
 from tests.batches import make_batch
 from tests.parity.golden import Golden
-from trainers.models.token_transformer import TokenTransformerNetwork
+from trainers.models.token_transformer import TokenTransformer, TokenTransformerNetwork
+from trainers.nn.blocks import BlockStyle
 from trainers.nn.token_row import TokenRow
 from trainers.objectives import cross_entropy, cross_entropy_after_first
 from trainers.published import four_m
+from trainers.published.naming import WeightsError
 from trainers.recipe import Recipe
+from trainers.recipes.four_m import recipe
 from trainers.registry import resolve_recipe
 from trainers.targets.texts import TextIds
 from trainers.targets.tokens import ShownTokens
@@ -244,3 +248,42 @@ def test_gradients_are_those_of_the_reference(run: Run) -> None:
 
 def test_norm_of_every_gradient_is_that_of_the_reference(run: Run) -> None:
     GOLDEN.assert_gradient_norms(run.network, four_m.naming(run.network).our_name)
+
+
+def test_weights_of_modalities_that_a_network_lacks_are_passed_over(run: Run) -> None:
+    fewer = replace(
+        run.recipe,
+        modalities=run.recipe.modalities[:4],
+        targets=run.recipe.targets[:3],
+        objective=run.recipe.objective[:3],
+    )
+    network = fewer.network(seed=0)
+    assert isinstance(network, TokenTransformerNetwork)
+    four_m.naming(network).load(GOLDEN.under("weights/"), network)
+    weights = run.network.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "encoder.0.norm1.bias",
+        "decoder_norm.bias",
+        "encoder_embeddings.rgb@32.pos_emb",
+        "decoder_embeddings.det.pos_emb",
+    ],
+)
+def test_biases_of_norms_and_positions_that_were_learned_are_refused(run: Run, name: str) -> None:
+    state = GOLDEN.under("weights/")
+    state[name] = state[name] + 0.01
+    with pytest.raises(WeightsError, match=name):
+        four_m.naming(run.network).load(state, run.recipe.network(seed=0))
+
+
+def test_the_published_size_has_the_published_parts() -> None:
+    design, masking = recipe("base").model, recipe("base").masking
+    assert isinstance(design, TokenTransformer)
+    assert (design.width, design.depth, design.decoder_depth, design.heads) == (768, 12, 12, 12)
+    assert design.style == BlockStyle(biases="nowhere", perceptron="gated")
+    assert isinstance(masking, TokenBudgets)
+    assert (masking.inputs, masking.targets) == (128, 128)

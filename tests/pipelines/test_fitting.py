@@ -36,9 +36,14 @@ VIEWS = ViewSet(policy=CenterCrop(size=16), count=4, seed=0)
 class Numbered(TargetTable):
     """A stored target whose rows hold the number of their view."""
 
-    def __init__(self, *, shape: tuple[int, ...] = (4,), dtype: str = "uint16") -> None:
+    def __init__(self, *, shape: tuple[int, ...] = (4,), dtype: str = "uint16", vocabulary: int | None = None) -> None:
         self.spec: Any = SimpleNamespace(
-            views=VIEWS.to_json(), shape=shape, stored_shape=shape, dtype=dtype, coding=Coding(dtype=dtype)
+            views=VIEWS.to_json(),
+            shape=shape,
+            stored_shape=shape,
+            dtype=dtype,
+            coding=Coding(dtype=dtype),
+            vocabulary=vocabulary,
         )
 
     def read(self, ids: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -72,6 +77,7 @@ def test_tokens_of_a_look_are_those_of_the_views_of_that_look(dataset: Dataset) 
     [
         ({"shape": (16, 108), "dtype": "float16"}, {}, r"4 ids on the grid \(2, 2\), but .* float16 \(16, 108\)"),
         ({"shape": (5,)}, {}, r"holds uint16 \(5,\)"),
+        ({"vocabulary": 8}, {}, "a tokenizer of 8. Give the modality vocabulary=8"),
         ({}, {"views": [FreshViews(policy=CenterCrop(size=16))]}, "was computed on"),
         ({}, {"views": [VIEWS, FreshViews(policy=CenterCrop(size=16))]}, "show look 1, whose views"),
     ],

@@ -3,7 +3,16 @@ import torch
 from torch import Tensor
 
 from shards.errors import SettingsError
-from trainers.objectives import SmoothL1, absolute_error, cosine_distance, cross_entropy, over_tokens, squared_error
+from trainers.objectives import (
+    SmoothL1,
+    absolute_error,
+    cosine_distance,
+    cross_entropy,
+    cross_entropy_after_first,
+    over_samples,
+    over_tokens,
+    squared_error,
+)
 
 
 def test_error_is_the_mean_over_all_values() -> None:
@@ -54,6 +63,16 @@ def test_cross_entropy_of_bfloat16_logits_is_computed_in_float32() -> None:
         over_tokens(cross_entropy(predicted, wanted)), over_tokens(cross_entropy(predicted.float(), wanted))
     )
     assert over_tokens(cross_entropy(predicted, wanted)).dtype is torch.float32
+
+
+def test_the_first_word_of_a_text_counts_nothing() -> None:
+    torch.manual_seed(0)
+    scores, ids = torch.randn(3, 4, 7), torch.randint(7, (3, 4, 1))
+    padding = torch.tensor([[False] * 4, [False, True, True, True], [False, False, False, True]])
+    found = cross_entropy_after_first(scores, ids)
+    one_less = cross_entropy(scores[:, 1:], ids[:, 1:])
+    for mean in (over_tokens, over_samples):
+        torch.testing.assert_close(mean(found, padding), mean(one_less, padding[:, 1:]))
 
 
 def test_cosine_distance_does_not_depend_on_lengths_and_is_zero_of_itself() -> None:

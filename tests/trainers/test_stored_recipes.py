@@ -53,7 +53,7 @@ def seal_all(recipe: Recipe, root: Path) -> None:
 
 def spec_of(recipe: Recipe, read: StoredRead) -> TargetSpec:
     target = next((target for target in recipe.targets if target.stored == read.reference.name), None)
-    vocabulary = getattr(target, "vocabulary", None)
+    vocabulary = getattr(target or read.modality, "vocabulary", None)
     crop = RandomResizedCrop(size=recipe.picture_size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip_probability=0.5)
     return TargetSpec(
         teacher=read.reference.teacher,

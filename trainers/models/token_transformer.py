@@ -89,11 +89,11 @@ class TokenTransformerNetwork(Network):
         return {name: self.encoder.kind_token(name) for name in self.modalities}
 
     def forward(self, inputs: Mapping[str, Tensor], plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
-        """Return the scores of ids by the name of the target, [batch, target, ids]; the first word of a text has zeros."""
+        """Return the scores of ids by the name of the target, [batch, target, ids]; the first word of a text is given."""
         seen = self.encoder.row(inputs, plans)
         context = self.decoder.context(seen, self.encoder(seen))
         asked = self.decoder.row(inputs, plans, self.kind_tokens)
-        return self.decoder.scores(asked, self.decoder(asked, context, seen.padding), plans)
+        return self.decoder.scores(asked, self.decoder(asked, context, seen.padding), inputs, plans)
 
     def encode(
         self, inputs: Mapping[str, Tensor], lengths: Mapping[str, Tensor] | None = None

@@ -6,9 +6,9 @@ Mizrahi et al., arXiv:2312.06647, section 2.1.
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, one_hot
 
 from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Modality, Text
@@ -22,6 +22,8 @@ from trainers.nn.token_row import Part, TokenRow, token_row
 
 WRITTEN_BESIDE = 2
 """A text that is hidden as a whole is written between two sentinels."""
+CERTAIN = 100.0
+"""The score of a word that is given, where those of all others are 0."""
 
 
 class TokenDecoder(nn.Module):
@@ -83,9 +85,7 @@ class TokenDecoder(nn.Module):
 
     def _words(self, name: str, inputs: Mapping[str, Tensor], plan: MaskPlan) -> Part:
         """Return the ids before those that are wanted; the first is wanted nowhere, so there is one less."""
-        ids = plan.target_ids
-        if ids is None:
-            ids = inputs[self.modalities[name].name].gather(1, plan.target)
+        ids = written_ids(inputs[self.modalities[name].name], plan)
         head = self.heads[name]
         assert isinstance(head, nn.Linear)
         tokens = embedding(ids[:, :-1], head.weight)
@@ -118,17 +118,27 @@ class TokenDecoder(nn.Module):
         return normed
 
     def scores(
-        self, row: TokenRow, decoded: Float[Tensor, "batch row width"], plans: Mapping[str, MaskPlan]
+        self,
+        row: TokenRow,
+        decoded: Float[Tensor, "batch row width"],
+        inputs: Mapping[str, Tensor],
+        plans: Mapping[str, MaskPlan],
     ) -> dict[str, Float[Tensor, "batch _ ids"]]:
-        """Return the score of every id at the target places, by target; the first word of a text, which is given, has zeros."""
+        """Return the score of every id at the target places, by target; the first word of a text is given, and certain."""
         found = {}
         for (name, modality), tokens in zip(self.modalities.items(), row.parts_of(decoded), strict=True):
             scores = self.heads[name](tokens)
             if isinstance(modality, Text):
-                given = plans[modality.name].target.shape[1] - scores.shape[1]
-                scores = torch.cat([scores.new_zeros(len(scores), given, scores.shape[2]), scores], dim=1)
+                first = written_ids(inputs[modality.name], plans[modality.name])[:, :1]
+                given = one_hot(first, scores.shape[2]).to(scores.dtype) * CERTAIN
+                scores = torch.cat([given, scores], dim=1)
             found[name] = scores
         return found
+
+
+def written_ids(ids: Int[Tensor, "batch words"], plan: MaskPlan) -> Int[Tensor, "batch target"]:
+    """Return what has to be written of a text: what the plan says, or else what stands at its target places."""
+    return ids.gather(1, plan.target) if plan.target_ids is None else plan.target_ids
 
 
 def decoded_table(modality: Modality, *, width: int) -> Float[Tensor, "tokens width"]:

@@ -7,11 +7,12 @@ from shards.errors import SettingsError
 from trainers.models.group_autoencoder import GroupAutoencoderNetwork
 from trainers.models.masked_autoencoder import MaskedAutoencoderNetwork
 from trainers.nn.network import Network
-from trainers.published import autoencoders, cav_mae, m3ae, multi_mae
+from trainers.published import autoencoders, cav_mae, four_m, m3ae, multi_mae
 from trainers.published.naming import Naming
 
 OF_SEVERAL: Mapping[str, Callable[[Any], Naming]] = {
     "cav_mae": cav_mae.naming,
+    "four_m": four_m.naming,
     "m3ae": m3ae.naming,
     "multi_mae": multi_mae.naming,
 }

@@ -1,7 +1,7 @@
 """Names of the official 4M (apple/ml-4m): embeddings by modality, whose names there may end in `@` and a side in pixels."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import partial
 
 import torch
@@ -54,7 +54,7 @@ IN_STEM = {
     "emb_proj.bias": "embed.bias",
     "token_emb.weight": "embed.weight",
 }
-SHARED = ("token_emb.weight", "to_logits.weight")
+VECTORS_OF_IDS = ("token_emb.weight", "to_logits.weight")
 """The decoder's vectors of ids stand in a file twice."""
 
 
@@ -70,7 +70,7 @@ def our_name(official: str, *, targets: Mapping[str, str]) -> str | None:
         return SINGLE[official]
     if match := re.fullmatch(r"(encoder|decoder)_embeddings\.([^.]+)\.(.+)", official):
         side, modality, inside = match[1], our_modality(match[2]), match[3]
-        if side == "decoder" and inside in SHARED:
+        if side == "decoder" and inside in VECTORS_OF_IDS:
             return f"decoder.heads.{targets[modality]}.weight" if modality in targets else None
         # Vectors of modalities stand in a file twice, too.
         return f"encoder.stems.{modality}.{IN_STEM[inside]}" if inside in IN_STEM else None
@@ -79,6 +79,12 @@ def our_name(official: str, *, targets: Mapping[str, str]) -> str | None:
         ours = (IN_BLOCK[side] | IN_PERCEPTRON).get(layer)
         return ours and f"{side}.blocks.{number}.{ours}.weight"
     return None
+
+
+def is_idle(official: str, *, read: Container[str], written: Container[str]) -> bool:
+    """Tell weights of modalities that the network does not read, or does not write."""
+    match = re.fullmatch(r"(encoder|decoder)_embeddings\.([^.]+)\..+", official)
+    return match is not None and our_modality(match[2]) not in (read if match[1] == "encoder" else written)
 
 
 def our_layout(official: str, value: Tensor) -> Tensor:
@@ -119,4 +125,5 @@ def naming(network: TokenTransformerNetwork) -> Naming:
         our_layout=our_layout,
         tables=tables(network, of="encoder"),
         decoder_tables=tables(network, of="decoder"),
+        is_idle=partial(is_idle, read=network.modalities, written=network.decoder.targets),
     )

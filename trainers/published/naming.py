@@ -34,7 +34,8 @@ class Naming:
         our_layout: A weight as ours is laid out, given its published name.
         tables: The fixed tables of the encoder that a file may hold too, by their published names and in that form.
         decoder_tables: Those of the decoder, likewise.
-        is_idle: Tells weights that the code itself never uses.
+        is_idle: Tells weights that are passed over: those that the code itself never uses, or of modalities that the network
+            was not built with.
     """
 
     our_name: Callable[[str], str | None]

@@ -8,7 +8,7 @@ Expected: base and large, fine-tuned, seven modalities, ImageNet-1K 84.5 and 86.
 
 Deviations from the official code: three modalities of eight. Captions are bytes, where it has 30,000 pieces of words; with
 any other tokenizer give `masking.sentinels.first` and `.count` too. What a modality cannot use of a budget others get, and how
-much of a text is hidden follows from its budget (`TokenBudgets`). A modality that no sample of a batch has counts as 0 in the
+much of a text is hidden, and in which spans, follows from that (`TokenBudgets`). A modality that no sample of a batch has counts as 0 in the
 mean over modalities, as there. Vectors of ids that the encoder reads and those of modalities are not decayed; those that the
 decoder scores by are, as there. Epochs are those of the data, where it counts ten million samples as one; crops and mirroring
 are not checked. Tiny and small are narrower than any published, huge is none of its sizes. Nothing is generated.

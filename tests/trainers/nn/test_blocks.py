@@ -4,8 +4,9 @@ from einops import rearrange
 from torchvision.ops import StochasticDepth
 
 from shards.errors import SettingsError
-from trainers.nn.blocks import Attention, Block, run_blocks, stack_of_blocks
-from trainers.nn.initialise import damp_by_depth_
+from trainers.nn.blocks import Attention, Block, BlockStyle, GatedPerceptron, run_blocks, stack_of_blocks
+from trainers.nn.cross_attention import CrossAttention
+from trainers.nn.initialise import damp_by_depth_, xavier_by_projection_
 
 
 def test_attention_equals_the_explicit_softmax() -> None:
@@ -92,3 +93,33 @@ def test_all_levels_are_returned_the_last_of_which_is_what_the_stack_gives() -> 
     assert len(levels) == 3
     assert torch.equal(levels[0], stack[0](tokens))
     assert torch.equal(levels[-1], stack(tokens))
+
+
+def test_a_gated_perceptron_costs_what_a_plain_one_does() -> None:
+    torch.manual_seed(0)
+    perceptron, tokens = GatedPerceptron(32, ratio=4), torch.randn(2, 3, 32)
+    assert perceptron.gate.out_features == perceptron.expand.out_features == 85
+    gate = perceptron.gate(tokens)
+    expected = perceptron.contract(gate * gate.sigmoid() * perceptron.expand(tokens))
+    torch.testing.assert_close(perceptron(tokens), expected)
+
+
+@pytest.mark.parametrize("perceptron", ["plain", "gated"])
+def test_a_block_without_biases_has_none_anywhere(perceptron: str) -> None:
+    bare = Block(12, heads=3, style=BlockStyle(biases="nowhere", perceptron=perceptron))
+    assert [name for name, _ in bare.named_parameters() if "bias" in name] == []
+    usual = Block(12, heads=3, style=BlockStyle(biases="none", perceptron=perceptron))
+    assert {"norm1.bias", "attention.projection.bias", "perceptron.contract.bias"} <= dict(
+        usual.named_parameters()
+    ).keys()
+    assert "attention.qkv.bias" not in dict(usual.named_parameters())
+
+
+def test_fused_projections_may_be_drawn_each_by_itself() -> None:
+    torch.manual_seed(0)
+    for layer, weight in (
+        (attention := Attention(64, heads=2), attention.qkv.weight),
+        (crossed := CrossAttention(64, heads=2), crossed.key_value.weight),
+    ):
+        xavier_by_projection_(layer)
+        assert weight.abs().max().item() == pytest.approx((6 / 128) ** 0.5, abs=1e-3)
