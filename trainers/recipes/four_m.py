@@ -4,14 +4,14 @@ Mizrahi, Bachmann, Kar, Yeo, Gao, Dehghan, Zamir: 4M: Massively Multimodal Maske
 Bachmann et al., arXiv:2406.09406; official code apple/ml-4m. Half of the samples show the picture alone, others any mixture;
 ids of pictures are predicted at once, words one by one. More modalities are lines like those of `tokens`, and alphas.
 
-Expected: base and large, fine-tuned, seven modalities, ImageNet-1K 84.5 and 86.6; from memory of table 1, not checked.
+Expected: figures are in table 1 of the paper; they were not checked and are not restated.
 
-Deviations from the official code: three modalities of eight. Captions are bytes, where it has 30,000 pieces of words; with
-any other tokenizer give `masking.sentinels.first` and `.count` too. What a modality cannot use of a budget others get, and how
-much of a text is hidden, and in which spans, follows from that (`TokenBudgets`). A modality that no sample of a batch has counts as 0 in the
-mean over modalities, as there. Vectors of ids that the encoder reads and those of modalities are not decayed; those that the
-decoder scores by are, as there. Epochs are those of the data, where it counts ten million samples as one; crops and mirroring
-are not checked. Tiny and small are narrower than any published, huge is none of its sizes. Nothing is generated.
+Deviations from the official code: three modalities of eight. Captions are bytes, where it has 30,000 pieces of words; with any
+other tokenizer give `masking.sentinels.first` and `.count` too. What a modality cannot use of a budget others get; how much of
+a text is hidden, and in which spans, follows from that (`TokenBudgets`). A modality that no sample of a batch has counts as 0
+in the mean over modalities, as there. Vectors of ids that the encoder reads and those of modalities are not decayed; those that
+the decoder scores by are, as there. Epochs are those of the data, where it counts ten million samples as one; crops and
+mirroring are not checked. Tiny and small are narrower than any published, huge is none of its sizes. Nothing is generated.
 
 It reads `maskloom targets DATASET --teacher tokens --set tokenizer=RUN`, where RUN has learned `vq_image`, for its views.
 """
