@@ -239,7 +239,7 @@ def evaluate(
 
 
 def _show(result: dict[str, Any]) -> None:
-    from trainers.report.page import score_rows, token_rows
+    from trainers.report.page import found_rows, score_rows, token_rows
 
     classification = result["classification"]
     if "skipped" in classification:
@@ -253,11 +253,28 @@ def _show(result: dict[str, Any]) -> None:
         table.add_row("most frequent label", *[f"{classification['majority']['accuracy']:.1%}"] * 2)
         console.print(table)
         _say(f"{classification['train_samples']} samples to learn from, {classification['test_samples']} to test on.")
+    for found in map(found_rows, result["retrieval"]):
+        _show_found(found)
     for name, value in token_rows(result["tokens"]):
         _say(f"{name}: {value}")
     for drawn in result["reconstructions"]:
         if "skipped" in drawn:
             _say(f"No reconstruction of {drawn['target']}: {drawn['skipped']}.")
+
+
+def _show_found(found: dict[str, Any]) -> None:
+    if not found["rows"]:
+        _say(f"No retrieval of {found['title']}: {found['note']}.")
+        return
+    table = Table(title=f"Found across modalities: {found['title']}")
+    for name in ("Vectors", "From, to", *found["cuts"]):
+        table.add_column(name, justify="left" if name in ("Vectors", "From, to") else "right")
+    for row in found["rows"]:
+        table.add_row(
+            row["name"], row["direction"], *(f"{score['accuracy']} ({score['range']})" for score in row["scores"])
+        )
+    console.print(table)
+    _say(found["note"])
 
 
 @app.command(name="import")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.loading import loading_by
@@ -21,11 +22,13 @@ from shards.dataset import Dataset
 from shards.errors import MissingTargetError
 from shards.storage import make_folder, replace_file
 from trainers.checkpoint import CheckpointError, latest, restore_network
+from trainers.evaluate.cross_modal import retrieval
 from trainers.evaluate.drawing.prediction import Drawing, Guesses, Tiles
 from trainers.evaluate.drawing.sheet import contact_sheet
-from trainers.evaluate.features import Features, encoder_extractor, extract, raw_extractor, raw_name
+from trainers.evaluate.features import EachExtractor, Extractor, Features, each_extractor, encoder_extractor, extract
 from trainers.evaluate.labels import class_numbers, renumber, require_known_numbers
 from trainers.evaluate.probes import majority, probe, reason_to_skip, split
+from trainers.evaluate.raw import raw_extractor, raw_name
 from trainers.evaluate.reconstruction import reasons_not_to_draw, reconstruct
 from trainers.evaluate.token_pictures import draw_tokens
 from trainers.evaluate.tokens import measure_tokens, show, token_batches
@@ -109,6 +112,7 @@ def evaluate(
         "test_dataset": test and {"path": str(test.root.resolve()), "dataset_id": test.dataset_id},
         "limit": limit,
         "classification": classify(subject, data, test, limit=limit, workers=workers),
+        "retrieval": find_across(subject, data, test, limit=limit, workers=workers),
         "reconstructions": draw(run, subject, test or data, name=name),
         "tokens": count_tokens(run, subject, test or data, limit=limit, workers=workers),
     }
@@ -164,14 +168,65 @@ def _both_features(
 
 
 def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers: int) -> Features:
-    """Vectors of the trained and the untrained encoder and of the samples themselves, in one pass over the data."""
-    shown = subject.recipe.modalities[0]
-    extractors = {
-        TRAINED: encoder_extractor(subject.network, device=subject.device, dtype=subject.dtype),
-        UNTRAINED: encoder_extractor(subject.untrained(), device=subject.device, dtype=subject.dtype),
-        raw_name(shown): raw_extractor(shown),
+    """Vectors of the trained and the untrained encoder and of the samples themselves, in one pass over the data.
+
+    Where there are several modalities, what each says alone is measured beside what all say together.
+    """
+    networks = {TRAINED: subject.network, UNTRAINED: subject.untrained()}
+    extractors: dict[str, Extractor] = {
+        name: encoder_extractor(network, device=subject.device, dtype=subject.dtype)
+        for name, network in networks.items()
+    }
+    shown = [modality for modality in subject.recipe.modalities if not isinstance(modality, Stored)]
+    if has_several(subject.recipe):
+        each = {
+            name: each_extractor(network, device=subject.device, dtype=subject.dtype)
+            for name, network in networks.items()
+        }
+        extractors |= {
+            f"{name}, {modality.name} alone": _one_of(extractor, modality.name)
+            for modality in shown
+            for name, extractor in each.items()
+        }
+    extractors |= {
+        raw_name(modality) if len(shown) == 1 else f"{raw_name(modality)}, {modality.name}": raw_extractor(modality)
+        for modality in shown
     }
     return extract(subject.batches(dataset, workers=workers), extractors, limit=limit)
+
+
+def _one_of(extractor: EachExtractor, name: str) -> Extractor:
+    """What an extractor says of one modality; zeros where it says nothing of it."""
+
+    def one(batch: Batch) -> Tensor:
+        each = extractor(batch)
+        return each[name] if name in each else torch.zeros(len(batch), 1)
+
+    return one
+
+
+def has_several(recipe: Recipe) -> bool:
+    """Tell whether a network of a recipe has several modalities to tell apart."""
+    return len([modality for modality in recipe.modalities if not isinstance(modality, Stored)]) > 1
+
+
+def find_across(
+    subject: Subject, data: Dataset, test: Dataset | None, *, limit: int | None, workers: int
+) -> list[dict[str, Any]]:
+    """What is found across modalities by the trained and the untrained network and by raw values; nothing of one modality."""
+    if not has_several(subject.recipe) or isinstance(subject.network, VqAutoencoderNetwork):
+        return []
+    extractors = {
+        name: each_extractor(network, device=subject.device, dtype=subject.dtype)
+        for name, network in ((TRAINED, subject.network), (UNTRAINED, subject.untrained()))
+    }
+    return retrieval(
+        subject.recipe.modalities,
+        extractors,
+        subject.batches(data, workers=workers),
+        None if test is None else subject.batches(test, workers=workers),
+        limit=limit,
+    )
 
 
 def draw(run: RunFolder, subject: Subject, dataset: Dataset, *, name: str) -> list[dict[str, Any]]:

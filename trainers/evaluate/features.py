@@ -1,25 +1,18 @@
-"""Features of samples, one vector each, from a frozen network or from what is stored itself."""
+"""Features of samples, one vector each, under extractors such as a frozen network."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.device.choice import autocast
-from pipelines.modalities import Clip, Image, LogMel, Modality, Points
 from pipelines.randomness import hash_key
-from pipelines.tokenizers.vq.groups import in_unit_sphere
 from shards.schema import ABSENT
 from trainers.nn.network import Network
 
-PIXEL_SIDE = 32
-"""Raw pixels are compared at this side at most: more adds width, not knowledge."""
-CELLS = 8
-"""Cells along each axis into which the unit cube around a cloud is cut."""
 TEST_SHARE = 5
 """One of this many samples is a test sample."""
 
@@ -81,61 +74,29 @@ def encoder_extractor(network: Network, *, device: torch.device, dtype: torch.dt
 
     @torch.no_grad()
     def encoded(batch: Batch) -> Tensor:
-        inputs = {field: values.to(device) for field, values in batch.inputs.items()}
+        moved = batch.to(device)
         with autocast(device, dtype):
-            return network.pool(network.encode(inputs)).float()
+            return network.represent(moved.inputs, moved.lengths).float()
 
     return encoded
 
 
-def raw_name(modality: Modality) -> str:
-    """What the values of `raw_extractor` are called."""
-    return "raw pixels" if isinstance(modality, Image | Clip) else "raw values"
+EachExtractor = Callable[[Batch], Mapping[str, Tensor]]
+"""From a batch to float32 [batch, width] by modality."""
 
 
-def raw_extractor(modality: Modality) -> Extractor:
-    """The sample itself as a row of values.
+def each_extractor(network: Network, *, device: torch.device, dtype: torch.dtype) -> EachExtractor:
+    """The network's summaries of each modality of a sample alone; see `encoder_extractor`."""
+    network.eval()
 
-    A picture, or the mean of the frames of a clip, of 32 x 32 pixels at most; the means of 32 x 32 parts of a spectrogram;
-    how many points of a cloud are in each of 8 x 8 x 8 cells.
-    """
+    @torch.no_grad()
+    def encoded(batch: Batch) -> Mapping[str, Tensor]:
+        moved = batch.to(device)
+        with autocast(device, dtype):
+            each = network.represent_each(moved.inputs, moved.lengths)
+        return {name: vectors.float() for name, vectors in each.items()}
 
-    def raw(batch: Batch) -> Tensor:
-        inputs = batch.inputs[modality.name]
-        match modality:
-            case Clip():
-                return shrunk_pixels(inputs.float().mean(dim=2))
-            case LogMel():
-                return mean_parts(inputs)
-            case Points():
-                return cell_shares(inputs[..., :3])
-            case _:
-                return shrunk_pixels(inputs)
-
-    return raw
-
-
-def shrunk_pixels(images: Shaped[Tensor, "batch channels side side"]) -> Float[Tensor, "batch values"]:
-    """Pictures of pixels from 0 to 255, at `PIXEL_SIDE` at most, as values from 0 to 1 (never outside), row-major."""
-    values = images.float() / 255
-    if images.shape[-1] > PIXEL_SIDE:
-        size = (PIXEL_SIDE, PIXEL_SIDE)
-        values = torch.nn.functional.interpolate(values, size=size, mode="bilinear", antialias=True)
-    return rearrange(values, "batch channels row column -> batch (channels row column)")
-
-
-def mean_parts(features: Float[Tensor, "batch frames bins"]) -> Float[Tensor, "batch values"]:
-    """The means of parts of a spectrogram, `PIXEL_SIDE` along both axes at most, by time, then bin."""
-    frames, bins = features.shape[1:]
-    size = (min(frames, PIXEL_SIDE), min(bins, PIXEL_SIDE))
-    return torch.nn.functional.adaptive_avg_pool2d(features.float()[:, None], size).flatten(1)
-
-
-def cell_shares(clouds: Float[Tensor, "batch count 3"]) -> Float[Tensor, "batch cells"]:
-    """The share of the points of a cloud, scaled to radius 1, that lie in each cell of the cube around it."""
-    cells = ((in_unit_sphere(clouds.float()) + 1) / 2 * CELLS).long().clamp(0, CELLS - 1)
-    numbers = (cells[..., 0] * CELLS + cells[..., 1]) * CELLS + cells[..., 2]
-    return torch.nn.functional.one_hot(numbers, CELLS**3).float().mean(dim=1)
+    return encoded
 
 
 def one_in_five(keys: Sequence[str], *, purpose: str) -> Bool[Tensor, " keys"]:

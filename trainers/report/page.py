@@ -17,6 +17,7 @@ from trainers.run import RunFolder
 from trainers.run_card import RunCard
 
 CONTACT_SHEET = Path("inspect") / "contact_sheet.png"
+WAYS = {"direct": "compared as they are", "mapped": "after a linear map"}
 Records = Sequence[Record]
 
 
@@ -172,6 +173,7 @@ def _evaluation(path: Path) -> dict[str, Any]:
         "step": result["step"],
         "rows": score_rows(classification),
         "tokens": token_rows(result.get("tokens")),
+        "found": [found_rows(one) for one in result.get("retrieval", [])],
         "notes": notes,
         "drawn": [_drawn(one, path.parent) for one in drawn if "skipped" not in one],
     }
@@ -231,6 +233,31 @@ def score_rows(classification: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"name": name, "scores": [_score_text(scores["knn"]), _score_text(scores["linear"])]}
         for name, scores in classification.get("scores", {}).items()
     ]
+
+
+def found_rows(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found across two modalities, as text: a row for each way of comparing, by what made the vectors."""
+    first, second = found["between"]
+    title = f"{first} and {second}"
+    if "skipped" in found:
+        return {"title": title, "rows": [], "cuts": [], "note": found["skipped"]}
+    arrows = {"forth": f"{first} to {second}", "back": f"{second} to {first}"}
+    rows = [
+        {
+            "name": f"{maker}, {WAYS[way]}",
+            "direction": arrows[direction],
+            "scores": [_score_text(score) for score in recalls.values()],
+        }
+        for maker, ways in found["scores"].items()
+        for way, directions in ways.items()
+        for direction, recalls in directions.items()
+    ]
+    chance = ", ".join(f"{share:.1%}" for share in found["chance"].values())
+    note = (
+        f"How often the sample's own is among the nearest 1, 5 and 10 of {found['test_samples']:,}, with its 95 % interval; by "
+        f"chance {chance}. Linear maps were fitted on {found['train_samples']:,} other samples."
+    )
+    return {"title": title, "rows": rows, "cuts": [f"within {cut}" for cut in found["chance"]], "note": note}
 
 
 def _score_text(score: Mapping[str, float]) -> dict[str, str]:

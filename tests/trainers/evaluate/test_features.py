@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipelines.batch import Batch
 from tests.batches import make_batch
-from trainers.evaluate.features import cell_shares, extract, mean_parts, one_in_five, shrunk_pixels
+from trainers.evaluate.features import extract, one_in_five
+from trainers.evaluate.raw import cell_shares, mean_parts, shrunk_pixels, word_counts
 
 
 def batches(labels: list[list[int]]) -> Iterator[Batch]:
@@ -66,3 +67,12 @@ def test_clouds_are_compared_by_the_cells_their_points_are_in_whatever_their_ord
 def test_sound_is_compared_by_the_means_of_its_parts() -> None:
     features = torch.arange(2 * 64 * 16.0).reshape(2, 64, 16)
     assert torch.equal(mean_parts(features), features.unflatten(1, (32, 2)).mean(dim=2).flatten(1))
+
+
+def test_words_are_counted_without_padding_and_far_ids_share_a_count() -> None:
+    counts = word_counts(torch.tensor([[5, 7, 5, 0], [5 + 1024, 0, 0, 0]]), padding_id=0)
+    assert counts.shape == (2, 1024)
+    assert counts[0].nonzero().flatten().tolist() == [5, 7]
+    assert counts[0, 5].item() == 2
+    assert counts[1, 5].item() == 1
+    assert counts[:, 0].tolist() == [0, 0]

@@ -64,8 +64,8 @@ def _tiles(
     seen: Float[Tensor, "visible points 3"],
     imagined: Float[Tensor, "hidden others 3"],
 ) -> UInt8[np.ndarray, "3 side side 3"]:
-    """Return a cloud, what was seen, and that with what was imagined, all moved and scaled as gives the cloud radius 1."""
-    middle = cloud.mean(dim=0)
+    """Return a cloud, what was seen, and that with what was imagined, all moved and scaled so that the cloud fits."""
+    middle = (cloud.amin(dim=0) + cloud.amax(dim=0)) / 2
     reach = (cloud - middle).norm(dim=-1).max().clamp(min=torch.finfo(cloud.dtype).tiny)
     visible = seen.flatten(0, 1)
     shown = (cloud, visible, torch.cat([visible, imagined.flatten(0, 1)]))
