@@ -52,3 +52,12 @@ def test_a_context_of_one_token_gives_every_token_the_same() -> None:
 def test_the_scale_of_the_context_is_normed_away() -> None:
     cross, asking, context = block(), tokens(5, seed=1), tokens(7, seed=2)
     torch.testing.assert_close(cross(asking, 8 * context), cross(asking, context), atol=1e-5, rtol=1e-5)
+
+
+def test_biases_keep_tokens_from_each_other_and_from_the_context() -> None:
+    cross, asking, context = block(), tokens(5, seed=1), tokens(7, seed=2)
+    among, beyond = torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 7)
+    torch.testing.assert_close(cross(asking, context, among, beyond), cross(asking, context))
+    among[..., 4], beyond[..., 5:] = -1e7, -1e7
+    shown = cross(asking, context, among, beyond)
+    torch.testing.assert_close(shown[:, :4], cross(asking[:, :4], context[:, :5]))
