@@ -26,7 +26,10 @@ def averaged(count: Float[Tensor, ""]) -> Float[Tensor, ""]:
 
 def gathered(rows: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "every ..."]:
     """Return the rows of all processes, by rank; each has as many. Gradients go back to the process whose rows they are."""
-    return rows if num_processes() == 1 else _Gather.apply(rows)
+    if num_processes() == 1:
+        return rows
+    every: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+    return every
 
 
 def first_row() -> int:
@@ -48,7 +51,7 @@ class _Gather(torch.autograd.Function):
         """Nothing has to be kept."""
 
     @staticmethod
-    def backward(ctx: "torch.autograd.function.FunctionCtx", gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: "torch.autograd.function.FunctionCtx", gradient: Tensor) -> Tensor:
         summed = gradient.contiguous().clone()
         dist.all_reduce(summed)
         return summed.tensor_split(num_processes())[dist.get_rank()]

@@ -20,10 +20,10 @@ FEWEST = 1e-5
 
 
 class Errors(NamedTuple):
-    """What is wrong at each place: the `total` over `count` numbers; over one everywhere, if there is no count."""
+    """What is wrong at each place: the `total` over some `numbers`; over one everywhere, if it is not said."""
 
     total: Float[Tensor, "*places"]
-    count: Float[Tensor, "*places"] | None = None
+    numbers: Float[Tensor, "*places"] | None = None
 
 
 Loss = Callable[[Tensor, Tensor], Errors]
@@ -52,7 +52,7 @@ MEANS: dict[Mean, Callable[[Errors, Tensor | None], Tensor]] = {"tokens": over_t
 
 def _counted(errors: Errors, padding: Bool[Tensor, "*places"] | None) -> tuple[Tensor, Tensor]:
     """Return totals and counts of all places, zero where there is padding."""
-    count = torch.ones_like(errors.total) if errors.count is None else errors.count.float()
+    count = torch.ones_like(errors.total) if errors.numbers is None else errors.numbers.float()
     if padding is None:
         return errors.total, count
     return errors.total.masked_fill(padding, 0.0), count.masked_fill(padding, 0.0)

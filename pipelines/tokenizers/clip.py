@@ -80,7 +80,7 @@ class ClipTokenizer:
         return _codec().decode(number for number in takewhile(self.end_id.__ne__, ids) if number != self.begin_id)
 
     def names(self, ids: Iterable[int]) -> list[str]:
-        """Return the tokens of ids as they stand in the vocabulary: `dog</w>` ends a word, `dog` goes on."""
+        """Return the tokens of ids, in the letters of the vocabulary: `dog` ends a word, `dog…` goes on."""
         return _codec().names_of(ids)
 
 
@@ -112,8 +112,12 @@ class _Codec:
         return [token.id for token in self._merging.tokenize(spelled)]
 
     def names_of(self, ids: Iterable[int]) -> list[str]:
-        """Return the tokens of ids as they stand in the vocabulary."""
-        return [self._names[number] for number in ids]
+        """Return the tokens of ids, with a mark where a word goes on instead of one where it ends."""
+        names = (self._names[number] for number in ids)
+        return [
+            name if name in _MARKS else name.removesuffix(_END_OF_WORD) + ("" if name.endswith(_END_OF_WORD) else "…")
+            for name in names
+        ]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids; bytes that are no UTF-8 become U+FFFD."""

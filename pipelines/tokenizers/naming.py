@@ -1,12 +1,13 @@
 """Tokenizers as they are typed: by name, or by the path of a file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.tokenizers.byte import ByteTokenizer
 from pipelines.tokenizers.clip import ClipTokenizer
 from pipelines.tokenizers.learned import LearnedTokenizer
 
-NAMED = {"clip": ClipTokenizer, "bytes": ByteTokenizer}
+NAMED: Mapping[str, type[ByteTokenizer] | type[ClipTokenizer]] = {"clip": ClipTokenizer, "bytes": ByteTokenizer}
 
 
 def tokenizer_called(text: str) -> ByteTokenizer | ClipTokenizer | LearnedTokenizer:

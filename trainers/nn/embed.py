@@ -30,7 +30,9 @@ def patches_of(modality: Gridded, inputs: Shaped[Tensor, "batch ..."]) -> Float[
             return spectrogram_patches(inputs, modality)
 
 
-def raster_patches(inputs: Float[Tensor, "batch channels side side"], *, patch: int) -> Float[Tensor, "batch tokens values"]:
+def raster_patches(
+    inputs: Float[Tensor, "batch channels side side"], *, patch: int
+) -> Float[Tensor, "batch tokens values"]:
     """Return the patches of standardised rasters; NaN is what nobody measured, and stays so."""
     return patchify(standardise_raster(inputs), patch)
 
@@ -51,7 +53,7 @@ def standardise_raster(values: Float[Tensor, "batch channels side side"]) -> Flo
     mean = kept.sum(dim=2, keepdim=True) / count.clamp(min=1)
     apart = (kept - mean).masked_fill(~counted, 0.0)
     variance = apart.square().sum(dim=2, keepdim=True) / (count - 1).clamp(min=1)
-    return ((flat - mean) / (variance + VARIANCE_FLOOR).sqrt()).unflatten(2, values.shape[2:])
+    return ((flat - mean) / (variance + VARIANCE_FLOOR).sqrt()).reshape(values.shape)
 
 
 def require_gridded(modality: Modality, *, architecture: str) -> Gridded:

@@ -102,8 +102,8 @@ class JointDecoderNetwork(nn.Module):
         prefix = self.embed(encoding.prefix)
         filled, unknown = {}, {}
         for number, (name, places) in enumerate(self.places.items()):
-            plan, table = plans[name], places.table()
-            filler = self.fillers[number % len(self.fillers)].token
+            plan, table = plans[name], places()
+            filler = self.fillers[number % len(self.fillers)]()
             tokens = scattered(self.embed(encoding.tokens[name]), plan, filler=filler, length=len(table))
             filled[name] = tokens + table
             if (none := neither_seen_nor_asked(plan, length=len(table))) is not None:
@@ -112,7 +112,7 @@ class JointDecoderNetwork(nn.Module):
         row = torch.cat([prefix, *filled.values()], dim=1)
         for block in self.blocks:
             row = block(row, bias)
-        parts = row.split([prefix.shape[1], *(part.shape[1] for part in filled.values())], dim=1)[1:]
+        parts = torch.split(row, [prefix.shape[1], *(part.shape[1] for part in filled.values())], dim=1)[1:]
         decoded = dict(zip(filled, parts, strict=True))
         return {target: self.norm(gather_tokens(decoded[of], plans[of].target)) for target, of in self.targets.items()}
 
@@ -124,6 +124,10 @@ class Filler(nn.Module):
         super().__init__()
         self.token = nn.Parameter(torch.empty(1, 1, width))
         nn.init.normal_(self.token, std=TOKEN_STD)
+
+    def forward(self) -> Float[Tensor, "1 1 width"]:
+        """Return the token."""
+        return self.token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,10 +179,10 @@ class TargetDecoder(nn.Module):
 
     def forward(self, encoding: Encoding, plans: Mapping[str, MaskPlan]) -> Float[Tensor, "batch target width"]:
         """Return the decoded tokens at the target places of its modality."""
-        plan, table = plans[self.of], self.places[self.of].table()
+        plan, table = plans[self.of], self.places[self.of]()
         bridged = {name: self.embed(tokens) for name, tokens in encoding.tokens.items()}
-        asking = scattered(bridged[self.of], plan, filler=self.filler.token, length=len(table)) + table
-        placed = {name: tokens + self.places[name].table()[plans[name].visible] for name, tokens in bridged.items()}
+        asking = scattered(bridged[self.of], plan, filler=self.filler(), length=len(table)) + table
+        placed = {name: tokens + self.places[name]()[plans[name].visible] for name, tokens in bridged.items()}
         context, padding = Encoding(
             prefix=self.embed(encoding.prefix), tokens=placed, padding=encoding.padding
         ).joined()

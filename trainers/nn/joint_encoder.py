@@ -43,7 +43,7 @@ class Encoding:
     def split(self, row: Float[Tensor, "batch all width"]) -> "Encoding":
         """Return the encoding whose tokens are those of `row`, which are in the order of `joined`."""
         sizes = [self.prefix.shape[1], *(part.shape[1] for part in self.tokens.values())]
-        prefix, *parts = row.split(sizes, dim=1)
+        prefix, *parts = torch.split(row, sizes, dim=1)
         return Encoding(prefix=prefix, tokens=dict(zip(self.tokens, parts, strict=True)), padding=self.padding)
 
 
@@ -133,7 +133,7 @@ class JointEncoder(nn.Module):
             if plan.visible_padding is not None:
                 padding[name] = plan.visible_padding
             bias = padding_bias(plan.visible_padding)
-            for block in self.own[name]:
+            for block in self.own[name].children():
                 tokens[name] = block(tokens[name], bias)
         batch = len(next(iter(tokens.values())))
         prefix = next(iter(tokens.values())).new_zeros(batch, 0, self.width)

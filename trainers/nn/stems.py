@@ -33,7 +33,7 @@ class Places(nn.Module):
         if self.kind_token is not None:
             nn.init.normal_(self.kind_token, std=TOKEN_STD)
 
-    def table(self) -> Float[Tensor, "tokens width"]:
+    def forward(self) -> Float[Tensor, "tokens width"]:
         """Return what is added to the token of each place."""
         return self.positions if self.kind_token is None else self.positions + self.kind_token[0]
 
@@ -61,7 +61,8 @@ class Stem(nn.Module):
         ids: Int[Tensor, "batch chosen"] | None = None,
     ) -> Float[Tensor, "batch chosen width"]:
         """Return the tokens at `index`, in its order; `ids`, if given, are read there instead of what stands there."""
-        return self.unplaced(inputs, index, ids) + self.places.table()[index]
+        placed: Tensor = self.unplaced(inputs, index, ids) + self.places()[index]
+        return placed
 
     def unplaced(
         self,

@@ -57,7 +57,7 @@ class TokenEncoder(nn.Module):
         index = order_of_visible(plan) if is_sequence(stem.modality) else plan.visible
         return Part(
             tokens=stem.unplaced(inputs[stem.modality.name], plan.visible, plan.visible_ids),
-            places=stem.places.table()[index],
+            places=stem.places()[index],
             padding=plan.visible_padding,
         )
 

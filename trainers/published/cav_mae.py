@@ -70,11 +70,11 @@ def our_layout(official: str, value: Tensor) -> Tensor:
 
 def tables(network: MultimodalAutoencoderNetwork, *, of: str) -> Mapping[str, Tensor]:
     """Return the position tables of the "encoder" or the "decoder" in the order of the official code."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for letter, name in SIDES.items():
         is_encoder = of == "encoder"
-        places = network.encoder.stems[name].places if is_encoder else network.decoder.places[name]
-        table = places.positions
+        places = f"encoder.stems.{name}.places" if is_encoder else f"decoder.places.{name}"
+        table = network.get_buffer(f"{places}.positions")
         if name == SOUND:
             table = rearrange(table, "(time band) width -> (band time) width", band=network.modalities[SOUND].grid[1])
         official = f"{'' if is_encoder else 'decoder_'}pos_embed_{letter}"

@@ -71,7 +71,7 @@ def our_layout(official: str, value: Tensor, *, classes: int) -> Tensor:
 def tables(network: MultimodalAutoencoderNetwork) -> Mapping[str, Tensor]:
     """Return the position tables of the encoder as the official code stores them: [1, width, rows, columns]."""
     return {
-        f"input_adapters.{task}.pos_emb": _as_map(network, name, network.encoder.stems[name].places.positions)
+        f"input_adapters.{task}.pos_emb": _as_map(network, name, f"encoder.stems.{name}")
         for task, name in MODALITIES.items()
         if name in network.modalities
     }
@@ -80,19 +80,20 @@ def tables(network: MultimodalAutoencoderNetwork) -> Mapping[str, Tensor]:
 def decoder_tables(network: MultimodalAutoencoderNetwork) -> Mapping[str, Tensor]:
     """Return those of the decoders, likewise."""
     assert isinstance(network.decoder, TargetDecodersNetwork)
-    found = {}
-    for task, target in TARGETS.items():
-        if target in network.decoder.decoders:
-            decoder = network.decoder.decoders[target]
-            found[f"output_adapters.{task}.pos_emb"] = _as_map(
-                network, decoder.of, decoder.places[decoder.of].positions
-            )
-    return found
+    return {
+        f"output_adapters.{task}.pos_emb": _as_map(
+            network, MODALITIES[task.removeprefix("norm_")], f"decoder.decoders.{target}"
+        )
+        for task, target in TARGETS.items()
+        if target in network.decoder.decoders
+    }
 
 
-def _as_map(network: MultimodalAutoencoderNetwork, name: str, table: Tensor) -> Tensor:
-    rows = network.modalities[name].grid[0]
-    return rearrange(table, "(row column) width -> 1 width row column", row=rows)
+def _as_map(network: MultimodalAutoencoderNetwork, name: str, part: str) -> Tensor:
+    """Return the positions of a modality in a part of the network as rows and columns."""
+    in_decoder = part.startswith("decoder.")
+    table = network.get_buffer(f"{part}.places.{name}.positions" if in_decoder else f"{part}.places.positions")
+    return rearrange(table, "(row column) width -> 1 width row column", row=network.modalities[name].grid[0])
 
 
 def naming(network: MultimodalAutoencoderNetwork) -> Naming:
