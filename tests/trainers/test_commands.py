@@ -16,10 +16,10 @@ from trainers.adoption import adopt_weights
 from trainers.checkpoint import latest
 from trainers.commands import app
 from trainers.launch import Request
+from trainers.published.naming import WeightsError
 from trainers.registry import resolve_recipe
 from trainers.run import RunFolder, RunMismatchError
 from trainers.run_card import RunCardError
-from trainers.published.naming import WeightsError
 
 RUNNER = CliRunner()
 
