@@ -280,7 +280,7 @@ def _show_found(found: dict[str, Any]) -> None:
 @app.command(name="import")
 def import_run(
     recipe: RecipeArgument,
-    weights: Annotated[Path, typer.Argument(help="Published weights: .pth or .safetensors.", show_default=False)],
+    weights: Annotated[Path, typer.Argument(help="Published weights: .safetensors, .pth or .npz.", show_default=False)],
     out: OutOption,
     size: SizeOption = "base",
     settings: SettingsOption = None,
@@ -291,8 +291,8 @@ def import_run(
 ) -> None:
     """Make a run out of published weights, to evaluate or to encode with.
 
-    Names of the official masked autoencoder codes of pictures, which timm uses too, of clips and of clouds are understood.
-    Nothing in the file is executed.
+    Names of the official codes of MAE (timm's too), VideoMAE, AudioMAE, Point-MAE, CAV-MAE, MultiMAE, M3AE and 4M are
+    understood. Nothing in the file is executed; pickles are refused, with advice.
 
     Example:
 
