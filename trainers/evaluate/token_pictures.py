@@ -1,7 +1,6 @@
 """Pictures of what a tokenizer does: what it was shown, what it gave back, and the ids in between as colours."""
 
 from collections.abc import Sequence
-from math import isqrt
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from pipelines.modalities import Features, Image, LogMel, Points, Raster
 from pipelines.tokenizers.vq import VqTokenizer
 from pipelines.tokenizers.vq.groups import group_points
 from trainers.evaluate.drawing.clouds import draw_points
+from trainers.evaluate.drawing.ids import plane
 from trainers.evaluate.drawing.pictures import as_picture
 from trainers.evaluate.drawing.prediction import Tiles
 from trainers.evaluate.drawing.rasters import coloured, scaled, span_of
@@ -37,24 +37,15 @@ def draw_tokens(tokenizer: VqTokenizer, shown: Shown) -> Tiles:
     if isinstance(modality, Points):
         return Tiles(pictures=_clouds(modality, shown), note=NOTE)
     if tokenizer.spec.gives == "features" or isinstance(modality, Features):
-        pairs, note = _components(shown.wanted, shown.gave, grid=_plane(tokenizer)), FEATURES_NOTE + NOTE
+        pairs, note = _components(shown.wanted, shown.gave, grid=plane(tokenizer.grid)), FEATURES_NOTE + NOTE
     else:
         pairs, note = [_pair(modality, *rows) for rows in zip(shown.wanted.cpu(), shown.gave.cpu(), strict=True)], NOTE
     before = list(shown.inputs) if isinstance(modality, Image) and tokenizer.spec.gives == "features" else None
     rows = []
     for place, (pair, ids) in enumerate(zip(pairs, shown.ids.cpu(), strict=True)):
         picture = [as_picture(before[place].cpu())] if before else []
-        rows.append(_squares([*picture, *pair, _id_map(ids, modality, grid=_plane(tokenizer))]))
+        rows.append(_squares([*picture, *pair, _id_map(ids, modality, grid=plane(tokenizer.grid))]))
     return Tiles(pictures=np.stack(rows), note=note)
-
-
-def _plane(tokenizer: VqTokenizer) -> tuple[int, int]:
-    """Return rows and columns of tokens; as square as can be where there are none."""
-    if len(tokenizer.grid) == 2:
-        return tokenizer.grid[0], tokenizer.grid[1]
-    tokens = tokenizer.num_tokens
-    rows = next(rows for rows in range(isqrt(tokens), 0, -1) if tokens % rows == 0)
-    return rows, tokens // rows
 
 
 def _pair(modality: Image | LogMel | Raster, wanted: Tensor, gave: Tensor) -> tuple[Picture, Picture]:

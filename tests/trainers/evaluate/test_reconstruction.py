@@ -16,13 +16,14 @@ from pipelines.modalities import Clip, Image, LogMel, Points, Raster, Text
 from pipelines.tokenizers.byte import ByteTokenizer
 from tests.batches import context_of, make_batch
 from tests.trainers.evaluate.drawing.making import CERTAIN, KEYS, noise, pixels
+from tests.trainers.recipes.samples import batch_for, small_settings
 from trainers.content_losses import class_cross_entropy, group_chamfer_l2, measured_absolute_error
 from trainers.evaluate.drawing.prediction import Drawing, Guesses, Tiles
 from trainers.evaluate.reconstruction import reasons_not_to_draw, reconstruct
 from trainers.nn.network import Network
 from trainers.objectives import Loss, cross_entropy, squared_error
 from trainers.recipe import Recipe, Target
-from trainers.registry import resolve_recipe
+from trainers.registry import recipe_names, resolve_recipe
 from trainers.targets.features import FeatureTarget
 from trainers.targets.groups import GroupPoints
 from trainers.targets.patches import NormalisedPatches, PixelPatches
@@ -184,3 +185,14 @@ def test_recipes_of_pictures_are_drawn_by_their_networks(name: str) -> None:
         for token in visible:
             original, _, restored = (patches[sample, tile, token // 4, :, token % 4] for tile in range(3))
             assert np.array_equal(original, restored)
+
+
+NAMES = [name for name in recipe_names() if not name.startswith("vq_")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_recipe_computes_from_the_batch_is_drawn_of_its_network(name: str) -> None:
+    recipe = resolve_recipe(name, size="tiny", settings=small_settings(name))
+    found = reconstruct(recipe.network(seed=0), recipe, batch_for(recipe), device=CPU)
+    for target in recipe.targets:
+        assert target.stored is not None or isinstance(found[target.name], Tiles | Guesses), found[target.name]

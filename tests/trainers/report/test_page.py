@@ -1,5 +1,6 @@
 """The page about a run."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -87,6 +88,32 @@ def test_page_shows_scores_and_reconstructions(run: RunFolder, labelled: Path) -
     assert f"{accuracy:.1%}" in page.text
     assert "same encoder, random weights" in page.text
     assert page.seen.count("img") == 1
+
+
+def test_page_shows_guesses_at_hidden_words_and_why_a_target_is_not_drawn(run: RunFolder) -> None:
+    guesses = [{"word": "<cat>", "probability": 0.25}, {"word": "dog", "probability": 0.07}]
+    words = [{"word": "a", "role": "seen"}, {"word": "dog", "role": "hidden"}, {"word": "!", "role": "left out"}]
+    hidden = [{"place": 1, "word": "dog", "read": None, "guesses": guesses}]
+    drawn = [
+        {
+            "target": "text",
+            "modality": "caption",
+            "note": "What was hidden.",
+            "guesses": [{"key": "k", "words": words, "hidden": hidden}],
+        },
+        {"target": "features", "modality": "image", "skipped": "a teacher said it"},
+    ]
+    run.evaluations.mkdir(exist_ok=True)
+    result = {"step": 3, "classification": {"skipped": "no labels"}, "reconstructions": drawn}
+    (run.evaluations / "some.json").write_text(json.dumps(result))
+    page = outline(build_report(run))
+    assert "text of caption. What was hidden." in page.text
+    assert "No picture of features: a teacher said it." in page.text
+    assert "<cat> 25%" in page.text
+    html = run.report.read_text()
+    assert '<td class="right">dog <span class="range">7%</span></td>' in html
+    assert '<span class="hidden">dog</span>' in html
+    assert '<span class="left-out">!</span>' in html
 
 
 def test_page_shows_the_contact_sheet_of_the_dataset(run: RunFolder) -> None:

@@ -3,22 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.modalities import Clip, Image, LogMel, Points, Raster, Text
+from pipelines.modalities import Clip, Image, LogMel, Points, Raster, Text, Tokens
 from trainers.evaluate.drawing.captions import draw_guesses
 from trainers.evaluate.drawing.clips import draw_clip, draw_clip_histograms, draw_first_frames
 from trainers.evaluate.drawing.clouds import draw_cloud
 from trainers.evaluate.drawing.histograms import draw_picture_histograms
+from trainers.evaluate.drawing.ids import draw_ids
 from trainers.evaluate.drawing.pictures import draw_picture
 from trainers.evaluate.drawing.prediction import Drawer
-from trainers.evaluate.drawing.rasters import draw_classes, draw_numbers
+from trainers.evaluate.drawing.rasters import draw_classes, draw_normalised_numbers, draw_numbers
 from trainers.evaluate.drawing.sounds import draw_sound
 from trainers.recipe import Target
 from trainers.targets.first_frames import NormalisedFirstFrames
 from trainers.targets.groups import GroupPoints
 from trainers.targets.hog import HogTarget
 from trainers.targets.patches import ColourNormalisedPatches, NormalisedPatches, PixelPatches
-from trainers.targets.rasters import ClassMap, RasterPatches
+from trainers.targets.rasters import ClassMap, NormalisedRasterPatches, RasterPatches
 from trainers.targets.texts import TextIds
+from trainers.targets.tokens import ShownTokens
 
 DRAWERS: Mapping[tuple[type, type], Drawer] = {
     (Image, NormalisedPatches): draw_picture,
@@ -33,8 +35,10 @@ DRAWERS: Mapping[tuple[type, type], Drawer] = {
     (LogMel, NormalisedPatches): draw_sound,
     (LogMel, PixelPatches): draw_sound,
     (Raster, RasterPatches): draw_numbers,
+    (Raster, NormalisedRasterPatches): draw_normalised_numbers,
     (Raster, ClassMap): draw_classes,
     (Points, GroupPoints): draw_cloud,
+    (Tokens, ShownTokens): draw_ids,
     (Text, TextIds): draw_guesses,
 }
 """Drawers by the classes of modality and target."""

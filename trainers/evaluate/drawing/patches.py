@@ -100,11 +100,13 @@ WITH_MEAN_AND_SPREAD = Restoration(
     of=with_mean_and_spread, note=f"It predicts patches with their mean and contrast removed; {_TAKEN}"
 )
 
+AS_PREDICTED = Restoration(of=as_predicted)
+
 RESTORATIONS: Mapping[Any, Restoration] = {
     NormalisedPatches: WITH_MEAN_AND_SPREAD,
     ColourNormalisedPatches: Restoration(
         of=with_colours, note=f"It predicts patches with the mean and contrast of each colour removed; {_TAKEN}"
     ),
-    PixelPatches: Restoration(of=as_predicted),
+    PixelPatches: AS_PREDICTED,
 }
 """How predictions of targets that are patches become patches again, by the class of the target."""

@@ -85,7 +85,7 @@ def marked(
 ) -> Bool[Tensor, "batch {length}"]:
     """Return which of `length` tokens are named by an index."""
     none = torch.zeros(len(index), length + 1, dtype=torch.bool)
-    return none.scatter(1, _without(padding, index, length), torch.ones_like(none))[:, :-1]
+    return none.scatter(1, _without(padding, index, length), torch.ones_like(index, dtype=torch.bool))[:, :-1]
 
 
 def _without(

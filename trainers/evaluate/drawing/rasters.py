@@ -3,16 +3,25 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from pipelines.inspect.colours import VIRIDIS, id_colours, shade
 from pipelines.modalities import Raster
 from pipelines.tokenizers.vq.contents import best_classes
-from pipelines.transforms.patches import unpatchify
-from trainers.evaluate.drawing.patches import Pictures, seen_and_imagined
+from pipelines.transforms.patches import VARIANCE_FLOOR, unpatchify
+from trainers.evaluate.drawing.patches import (
+    AS_PREDICTED,
+    WITH_MEAN_AND_SPREAD,
+    Patches,
+    Pictures,
+    Restoration,
+    seen_and_imagined,
+)
 from trainers.evaluate.drawing.pictures import enlarged, tiles_note
 from trainers.evaluate.drawing.prediction import Prediction, Tiles
+from trainers.nn.embed import raster_patches
 
 STRETCH = (0.02, 0.98)
 """The shares of the numbers of a sample between which its colours are spread."""
@@ -80,12 +89,34 @@ class ClassesCanvas(RasterCanvas):
 
 
 def draw_numbers(prediction: Prediction) -> Tiles:
-    """Draw numbers that are predicted in the unit of the target, whose colours are those of the raster."""
-    wanted = prediction.wanted()
+    """Draw numbers that are predicted as networks are shown them: standardised over the raster, which keeps its colours."""
+    return _numbers(prediction, AS_PREDICTED)
+
+
+def draw_normalised_numbers(prediction: Prediction) -> Tiles:
+    """Draw numbers that are predicted without the mean and the spread of their patch."""
+    return _numbers(prediction, WITH_WHAT_WAS_MEASURED)
+
+
+def _numbers(prediction: Prediction, restoration: Restoration) -> Tiles:
     raster = prediction.modality
-    canvas = NumbersCanvas(raster, tuple(span_of(sample) for sample in RasterCanvas(raster).first_channel(wanted)))
-    pictures = seen_and_imagined(prediction, canvas, original=wanted, predicted=prediction.values)
-    return Tiles(pictures=pictures, note=tiles_note("beside", "patches", NUMBERS_NOTE))
+    original = raster_patches(prediction.inputs, patch=raster.patch_side)
+    canvas = NumbersCanvas(raster, tuple(span_of(sample) for sample in RasterCanvas(raster).first_channel(original)))
+    predicted = restoration.of(prediction.values, prediction.of_hidden(original))
+    pictures = seen_and_imagined(prediction, canvas, original=original, predicted=predicted)
+    return Tiles(pictures=pictures, note=tiles_note("beside", "patches", NUMBERS_NOTE, restoration.note))
+
+
+def with_what_was_measured(values: Patches, original: Patches) -> Patches:
+    """Return standardised patches with the mean and the spread of what is known of the original ones."""
+    known = original.isfinite()
+    count = known.sum(dim=-1, keepdim=True)
+    mean = torch.where(known, original, 0.0).sum(dim=-1, keepdim=True) / count.clamp(min=1)
+    squares = torch.where(known, original - mean, 0.0).square().sum(dim=-1, keepdim=True)
+    return values * (squares / (count - 1).clamp(min=1) + VARIANCE_FLOOR).sqrt() + mean
+
+
+WITH_WHAT_WAS_MEASURED = Restoration(of=with_what_was_measured, note=WITH_MEAN_AND_SPREAD.note)
 
 
 def draw_classes(prediction: Prediction) -> Tiles:

@@ -8,8 +8,8 @@ import torch
 from pipelines.modalities import Raster
 from tests.trainers.evaluate.drawing.making import noise, partial_plan, perfect, wrong
 from trainers.evaluate.drawing.patches import BLANK
-from trainers.evaluate.drawing.rasters import coloured, draw_classes, draw_numbers
-from trainers.targets.rasters import ClassMap, RasterPatches
+from trainers.evaluate.drawing.rasters import coloured, draw_classes, draw_normalised_numbers, draw_numbers
+from trainers.targets.rasters import ClassMap, NormalisedRasterPatches, RasterPatches
 
 DEPTH = Raster(size=16, patch=4, field="depth")
 CLASSES = Raster(size=16, patch=4, field="segments", is_ids=True, classes=5)
@@ -23,11 +23,21 @@ def by_patch(pictures: np.ndarray) -> np.ndarray:
 
 
 def test_a_perfect_prediction_gives_back_the_depth() -> None:
-    original, _, restored = draw_numbers(perfect(RasterPatches(modality="depth"), DEPTH, METRES)).pictures.swapaxes(
-        0, 1
-    )
+    found = draw_numbers(perfect(RasterPatches(modality="depth"), DEPTH, METRES))
+    original, _, restored = found.pictures.swapaxes(0, 1)
     assert np.array_equal(original, restored)
     assert len(np.unique(original.reshape(-1, 3), axis=0)) > 100
+    assert "removed" not in found.note
+
+
+def test_a_perfect_prediction_of_normalised_patches_gives_back_what_was_measured() -> None:
+    metres = METRES.clone()
+    metres[:, :, ::3, ::2] = torch.nan
+    found = draw_normalised_numbers(perfect(NormalisedRasterPatches(modality="depth"), DEPTH, metres))
+    original, _, restored = found.pictures.astype(int).swapaxes(0, 1)
+    assert np.abs(original - restored).max() <= 4  # one step of the scale of colours
+    assert np.array_equal((original == 0).all(axis=-1), metres[:, 0].isnan().numpy())
+    assert "removed" in found.note
 
 
 def test_far_is_brighter_than_near_and_what_was_not_measured_is_black() -> None:
