@@ -1,6 +1,6 @@
 """Log-mel features."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
@@ -71,6 +71,8 @@ class LogMelRenderer:
         if features.shape != recorded:
             raise DecodeError(f"It has {features.shape} frames and bins, but {recorded} were recorded.")
         _require_bins(self.modality, features.shape[1])
+        if self.hop_seconds is None and not view.start and view.seconds is not None and view.seconds >= extent.seconds:
+            view = replace(view, seconds=None)  # all that the clip has
         first, last, _ = span_of(
             view,
             per_second=self._frames_per_second(view),

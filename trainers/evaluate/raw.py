@@ -15,8 +15,8 @@ PIXEL_SIDE = 32
 """Raw pixels are compared at this side at most: more adds width, not knowledge."""
 CELLS = 8
 """Cells along each axis into which the unit cube around a cloud is cut."""
-WORDS = 1024
-"""Counts of words: ids share a count where there are more ids."""
+COUNTS = 1024
+"""Counts of words, and of classes that nobody counted: ids share a count where there are more."""
 
 
 def raw_name(modality: Modality) -> str:
@@ -34,7 +34,8 @@ def raw_extractor(modality: Modality) -> Extractor:
     """The sample itself as a row of values.
 
     A picture, or the mean of the frames of a clip, of 32 x 32 pixels at most; the means of 32 x 32 parts of a spectrogram or of
-    a standardised raster; how many points of a cloud are in each of 8 x 8 x 8 cells; how often each word is in a text.
+    a standardised raster; the share of each class in one of ids; how many points of a cloud are in each of 8 x 8 x 8 cells; how
+    often each word is in a text.
     """
 
     def raw(batch: Batch) -> Tensor:
@@ -48,6 +49,8 @@ def raw_extractor(modality: Modality) -> Extractor:
                 return cell_shares(inputs[..., :3])
             case Text():
                 return word_counts(inputs, padding_id=modality.tokenizer.padding_id)
+            case Raster(is_ids=True):
+                return class_shares(inputs, classes=modality.classes or COUNTS)
             case Raster():
                 return mean_parts(standardise_raster(inputs).nan_to_num(0.0).mean(dim=1))
             case _:
@@ -79,7 +82,12 @@ def cell_shares(clouds: Float[Tensor, "batch count 3"]) -> Float[Tensor, "batch 
     return torch.nn.functional.one_hot(numbers, CELLS**3).float().mean(dim=1)
 
 
+def class_shares(ids: Int[Tensor, "batch channels side side"], *, classes: int) -> Float[Tensor, "batch classes"]:
+    """The share of the pixels of each class, by the remainder of the id."""
+    return torch.stack([torch.bincount(one.flatten() % classes, minlength=classes) for one in ids]) / ids[0].numel()
+
+
 def word_counts(ids: Int[Tensor, "batch tokens"], *, padding_id: int) -> Float[Tensor, "batch counts"]:
     """How often each id is in a text, by the remainder of the id; padding is not counted."""
-    counts = torch.zeros(len(ids), WORDS, device=ids.device)
-    return counts.scatter_add(1, ids % WORDS, (ids != padding_id).float())
+    counts = torch.zeros(len(ids), COUNTS, device=ids.device)
+    return counts.scatter_add(1, ids % COUNTS, (ids != padding_id).float())
