@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import multiprocessing
 import os
 import tempfile
 import time
@@ -225,6 +226,7 @@ def parsed_arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and write everything."""
     options, console = parsed_arguments(words), make_console()
+    multiprocessing.set_forkserver_preload(["benchmarks.contestants"])
     rows: list[Row] = []
     costs: Costs = {}
     targets: list[RatioTarget] = []

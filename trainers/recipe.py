@@ -113,8 +113,8 @@ class Architecture(Protocol):
 class Training:
     """What the paper chooses about the optimisation; AdamW, linear warm-up, then half a cosine down to `min_lr`.
 
-    `base_lr` is per 256 samples of the global batch. `clip_norm` is the largest allowed norm of the gradient of all
-    parameters together; None leaves gradients as they are. `weight_decay` acts on the weights of linear layers.
+    `base_lr` and `min_lr` are per 256 samples of the global batch. `clip_norm` is the largest allowed norm of the gradient of
+    all parameters together; None leaves gradients as they are. `weight_decay` acts on the weights of linear layers.
     """
 
     batch: int

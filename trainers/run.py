@@ -32,7 +32,7 @@ from shards.errors import MaskloomError, SettingsError
 from shards.storage import TEMPORARY, replace_file, storage_errors
 from trainers.recipe import Training
 from trainers.run_card import RUN_CARD, RunCard, RunCardError
-from trainers.schedule import WarmupCosine, peak_rate
+from trainers.schedule import WarmupCosine, scaled_rate
 
 SCHEDULE, STARTS, METRICS, REPORT = "schedule.json", "starts.jsonl", "metrics.jsonl", "report.html"
 TENSORBOARD, CHECKPOINTS, EVAL, DAMAGE = "tensorboard", "checkpoints", "eval", "damage"
@@ -75,8 +75,8 @@ def plot_course(
         )
     exact = total_steps / steps_per_epoch
     schedule = WarmupCosine(
-        peak=peak_rate(training.base_lr, training.batch),
-        minimum=training.min_lr,
+        peak=scaled_rate(training.base_lr, training.batch),
+        minimum=scaled_rate(training.min_lr, training.batch),
         warmup_epochs=training.warmup_epochs * exact / training.epochs,
         epochs=exact,
     )

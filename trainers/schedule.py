@@ -7,9 +7,9 @@ REFERENCE_BATCH = 256
 """Papers of this family state learning rates per 256 samples (Goyal et al. 2017, arXiv:1706.02677)."""
 
 
-def peak_rate(base_lr: float, global_batch: int) -> float:
-    """The learning rate at the end of warm-up: `base_lr` scaled linearly with the samples per optimiser step."""
-    return base_lr * global_batch / REFERENCE_BATCH
+def scaled_rate(rate: float, global_batch: int) -> float:
+    """A learning rate that was stated per 256 samples, scaled linearly with the samples per optimiser step."""
+    return rate * global_batch / REFERENCE_BATCH
 
 
 @dataclass(frozen=True, kw_only=True)

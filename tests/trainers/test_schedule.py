@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.schedule import WarmupCosine, peak_rate
+from trainers.schedule import WarmupCosine, scaled_rate
 
 # Made by adjust_learning_rate of facebookresearch/mae, util/lr_sched.py; the fixture says how.
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "fn_lr_schedule.json").read_text())
@@ -21,7 +21,7 @@ def test_rate_equals_the_official_code(epoch: float, expected: float) -> None:
 
 
 def test_peak_is_stated_per_256_samples() -> None:
-    assert peak_rate(1.5e-4, 4096) == pytest.approx(2.4e-3)
+    assert scaled_rate(1.5e-4, 4096) == pytest.approx(2.4e-3)
 
 
 def test_rate_stays_at_the_minimum_after_the_end() -> None:

@@ -17,10 +17,10 @@ from shards.errors import SettingsError
 from trainers.nn.blocks import USUAL, BlockStyle, layer_norm
 from trainers.nn.co_attention import CoAttentionBlock, Stream, StreamEncoder
 from trainers.nn.embed import every_token
-from trainers.nn.gather import gather_tokens
+from trainers.nn.gather import gather_tokens, mean_token
 from trainers.nn.initialise import xavier_
 from trainers.nn.joint_decoders import JointDecoderDesign, Setting, neither_seen_nor_asked, scattered
-from trainers.nn.joint_encoder import Encoding, mean_token
+from trainers.nn.joint_encoder import Encoding
 from trainers.nn.network import Network, Output, matching, require_places
 
 STREAMS = 2

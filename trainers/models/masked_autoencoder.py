@@ -6,6 +6,7 @@ He et al., arXiv:2111.06377, section 3.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from shards.errors import SettingsError
 from trainers.nn.blocks import Biases, BlockStyle, layer_norm
 from trainers.nn.decoders import DecoderDesign, Encoded
 from trainers.nn.embed import Gridded, every_token, only_modality, patches_of, require_gridded
-from trainers.nn.gather import gather_tokens
+from trainers.nn.gather import gather_tokens, mean_token
 from trainers.nn.initialise import xavier_
 from trainers.nn.network import Network, Output, Places, require_places
 from trainers.nn.positions import Table
@@ -102,6 +103,17 @@ class MaskedAutoencoderNetwork(Network):
         visible = encoded[:, self.num_prefix_tokens :]
         found = {"target": self.decoder(encoded, plan), "visible": visible, "sample": encoded[:, 0]}
         return {name: head(found[self.places[name]]) for name, head in self.heads.items()}
+
+    def represent(
+        self, inputs: Mapping[str, Tensor], lengths: Mapping[str, Tensor] | None = None
+    ) -> Float[Tensor, "batch width"]:
+        """See Network: the mean of the patches that hold something, whatever silence follows them."""
+        patches = self.encode(inputs)[:, self.num_prefix_tokens :]
+        length = (lengths or {}).get(self.modality.name)
+        if length is None:
+            return patches.mean(dim=1)
+        beyond = torch.arange(patches.shape[1], device=patches.device) >= length[:, None].to(patches.device)
+        return mean_token(patches, beyond)
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "batch tokens width"]:
         """Return the class token, if there is one, and the tokens of all patches in their order, after the final norm."""

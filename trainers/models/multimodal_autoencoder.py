@@ -14,9 +14,10 @@ from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Modality
 from shards.errors import SettingsError
 from trainers.nn.blocks import USUAL, BlockStyle
+from trainers.nn.gather import mean_token
 from trainers.nn.initialise import xavier_
 from trainers.nn.joint_decoders import JointDecoderDesign, Setting
-from trainers.nn.joint_encoder import Encoding, JointEncoder, mean_token
+from trainers.nn.joint_encoder import Encoding, JointEncoder
 from trainers.nn.network import Network, Output, require_places, summary
 
 

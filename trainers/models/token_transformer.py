@@ -15,8 +15,8 @@ from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Modality
 from shards.errors import SettingsError
 from trainers.nn.blocks import USUAL, BlockStyle
+from trainers.nn.gather import mean_token
 from trainers.nn.initialise import TOKEN_STD, xavier_, xavier_by_projection_
-from trainers.nn.joint_encoder import mean_token
 from trainers.nn.network import Network, Output, require_places
 from trainers.nn.token_decoder import TokenDecoder
 from trainers.nn.token_encoder import TokenEncoder

@@ -1,6 +1,6 @@
-"""Moving tokens by index: the only place where a mask plan meets a tensor of tokens."""
+"""Moving tokens by index, where a mask plan meets a tensor of tokens; and the mean of those that are some."""
 
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, take_along_dim
 
 from pipelines.masking.plan import MaskPlan
@@ -36,3 +36,13 @@ def tokens_at(
     if places == "all":
         return encoded[:, 1:]
     return gather_tokens(encoded[:, 1:], plan.target if places == "target" else plan.visible)
+
+
+def mean_token(
+    tokens: Float[Tensor, "batch tokens width"], padding: Bool[Tensor, "batch tokens"] | None
+) -> Float[Tensor, "batch width"]:
+    """Return the mean of the tokens of each sample that are no padding; zeros where all are, or there is none."""
+    if padding is None:
+        return tokens.sum(dim=1) / max(tokens.shape[1], 1)
+    real = ~padding[..., None]
+    return (tokens * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)

@@ -157,13 +157,3 @@ class JointEncoder(nn.Module):
             tokens = block.of_stream(tokens, bias, name)
         normed: Tensor = self.stream_norms[name](tokens)
         return normed
-
-
-def mean_token(
-    tokens: Float[Tensor, "batch tokens width"], padding: Bool[Tensor, "batch tokens"] | None
-) -> Float[Tensor, "batch width"]:
-    """Return the mean of the tokens of each sample that are no padding; zeros where all are, or there is none."""
-    if padding is None:
-        return tokens.sum(dim=1) / max(tokens.shape[1], 1)
-    real = ~padding[..., None]
-    return (tokens * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)

@@ -13,8 +13,8 @@ a zero, which is louder than most sounds; queries and keys shorter than 1e-6 are
 product of their lengths; the number of visible patches is exact, where the code truncates a float product; class and mask
 tokens are not decayed; float32 or bfloat16 for float16. The code's roll of the sound in time shifts it by nothing, and is left
 out. Sizes tiny and huge are not the paper's; tiny and small come with a decoder of 8 narrower blocks. Weights that it published
-were learned with its positions, and the names of these blocks are not known to `maskloom import`, which refuses them. Windows
-of 4 x 4 tokens have to tile the grid: frames and bins that 64 divides, or fewer than that.
+were learned with its positions: `maskloom import` takes them with `--set model.positions=transposed`. Windows of 4 x 4 tokens
+have to tile the grid: frames and bins that 64 divides, or fewer than that.
 """
 
 from pipelines.masking.as_if_full import AsIfFull

@@ -12,47 +12,21 @@ but takes the positions of 8 by 64; what is missing of a short sound is the leas
 a zero, which is louder than most sounds; the number of visible patches is exact, where the code truncates a float product;
 class and mask tokens are not decayed; float32 or bfloat16 for float16. The code's roll of the sound in time shifts it by
 nothing, and is left out. Sizes tiny and huge are not the paper's; tiny and small come with a decoder of 4 blocks. Weights that
-it published were learned with its positions, so they are refused by `maskloom import`.
+it published were learned with its positions: `maskloom import` takes them with `--set model.positions=transposed`.
 """
 
-from pipelines.masking.as_if_full import AsIfFull
-from pipelines.masking.random import RandomPatches
-from pipelines.modalities import LogMel
+from dataclasses import replace
+
 from trainers.models.masked_autoencoder import MaskedAutoencoder
 from trainers.nn.decoders import GlobalDecoder
-from trainers.objectives import squared_error
-from trainers.recipe import Recipe, Training
-from trainers.sizes import decoder_size, encoder_size
-from trainers.targets.patches import NormalisedPatches
-from trainers.terms import Term
-from trainers.views import AsStored
+from trainers.recipe import Recipe
+from trainers.recipes import audio_mae
+from trainers.sizes import decoder_size
 
 
 def recipe(size: str = "base") -> Recipe:
-    """Return the recipe of the paper at one of the usual sizes; patches have 16 frames and bins at all of them."""
-    encoder, decoder = encoder_size(size), decoder_size(size)
-    return Recipe(
-        name="audio_mae_global",
-        paper="arXiv:2207.06405",
-        modalities=(LogMel(frames=1024, bins=128, patch=16),),
-        views=AsStored(),
-        masking={"logmel": AsIfFull(masking=RandomPatches(ratio=0.8))},
-        targets=(NormalisedPatches(modality="logmel"),),
-        model=MaskedAutoencoder(
-            width=encoder.width,
-            depth=encoder.depth,
-            heads=encoder.heads,
-            decoder=GlobalDecoder(width=decoder.width, depth=decoder.depth, heads=decoder.heads),
-        ),
-        objective=(Term(target="patches", loss=squared_error),),
-        training=Training(
-            batch=512,
-            epochs=33,
-            warmup_epochs=3,
-            base_lr=2e-4,
-            min_lr=0.0,
-            betas=(0.9, 0.95),
-            weight_decay=1e-4,
-            clip_norm=None,
-        ),
-    )
+    """Return `audio_mae` at one of the usual sizes, with the other decoder."""
+    windowed, decoder = audio_mae.recipe(size), decoder_size(size)
+    assert isinstance(windowed.model, MaskedAutoencoder)
+    design = GlobalDecoder(width=decoder.width, depth=decoder.depth, heads=decoder.heads)
+    return replace(windowed, name="audio_mae_global", model=replace(windowed.model, decoder=design))

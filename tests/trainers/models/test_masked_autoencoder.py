@@ -69,3 +69,14 @@ def test_without_a_class_token_nothing_is_said_of_the_sample() -> None:
 def test_modalities_without_patches_are_refused() -> None:
     with pytest.raises(SettingsError, match="'points' is a Points"):
         ARCHITECTURE.build((Points(),), outputs={"patches": Output(dim=4)})
+
+
+def test_a_sound_is_represented_by_the_patches_that_hold_some() -> None:
+    sound = LogMel(frames=64, bins=16, patch=8)
+    network = ARCHITECTURE.build((sound,), outputs={"patches": Output(dim=sound.patch_values)}).eval()
+    inputs = {"logmel": torch.randn(2, 64, 16)}
+    tokens = network.encode(inputs)[:, 1:]
+    found = network.represent(inputs, {"logmel": torch.tensor([6, 16])})
+    torch.testing.assert_close(found[0], tokens[0, :6].mean(dim=0))
+    torch.testing.assert_close(found[1], tokens[1].mean(dim=0))
+    torch.testing.assert_close(network.represent(inputs), network.pool(network.encode(inputs)))

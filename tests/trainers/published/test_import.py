@@ -101,8 +101,14 @@ def weights_of(fixture: str) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in Golden.open(fixture).under("weights/").items()}
 
 
-@pytest.mark.parametrize("published", ALL, ids=lambda published: published.fixture)
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz"])
+@pytest.mark.parametrize(
+    ("published", "suffix"),
+    [
+        *((published, ".safetensors") for published in ALL),
+        *((ALL[4], suffix) for suffix in (".pth", ".npz")),
+    ],
+    ids=lambda value: getattr(value, "fixture", value),
+)
 def test_published_names_are_taken_in_every_form(published: Published, suffix: str, tmp_path: Path) -> None:
     path, state = tmp_path / f"weights{suffix}", weights_of(published.fixture)
     match suffix:
