@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipelines.modalities import Clip, Image, Points
+from pipelines.modalities import Clip, Image, LogMel, Points
 from shards.errors import SettingsError
 from trainers.models.masked_autoencoder import MaskedAutoencoder
 from trainers.nn.blocks import Attention, KeylessBias
