@@ -132,7 +132,7 @@ def _views(card: RunCard) -> str:
 
 def _parameters(described: Mapping[str, Any]) -> str:
     kind = described["type"].rpartition(":")[2]
-    return f"{kind}, " + ", ".join(f"{name} {value}" for name, value in described.items() if name != "type")
+    return ", ".join([kind, *(f"{name} {value}" for name, value in described.items() if name != "type")])
 
 
 def _charts(records: Records) -> list[dict[str, Any]]:
