@@ -5,37 +5,14 @@ most have a `look`: modalities with the same look share one view, so they show t
 at one field are two modalities with names of their own.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Annotated
 
 from pipelines.settings import ReadBy
 from pipelines.tokenizers.naming import tokenizer_called
+from pipelines.tokenizers.tokenizer import TextTokenizer
 from shards.errors import SettingsError
-
-
-@runtime_checkable
-class TextTokenizer(Protocol):
-    """Turns a text into token ids."""
-
-    @property
-    def vocabulary(self) -> int:
-        """How many ids there are, special ones included."""
-        ...
-
-    @property
-    def padding_id(self) -> int:
-        """The id that fills a text up to its length."""
-        ...
-
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, with the marks of its beginning and end if there are any."""
-        ...
-
-    def names(self, ids: Iterable[int]) -> list[str]:
-        """Return what each id is called: the piece of text that it stands for, or the name of a mark."""
-        ...
 
 
 class _Tiled:

@@ -9,14 +9,17 @@ import torch
 
 from pipelines.component import Component
 from pipelines.fitting import require_same_stored
+from pipelines.masking.language import MaskedLanguage
 from pipelines.masking.plan import MaskContext, stored_of_masking
 from pipelines.masking.separate import plans_of
+from pipelines.masking.spans import Sentinels
 from pipelines.modalities import Stored, Text
 from pipelines.randomness import Draws
 from pipelines.views import ViewSet
 from shards.dataset import Dataset
 from shards.errors import MissingFieldError, SettingsError, did_you_mean
 from shards.target_table import TargetSpec, TargetTable
+from trainers.nn.network import Network
 from trainers.reads import stored_reads, targets_command
 from trainers.recipe import Architecture, Recipe, Target
 
@@ -69,10 +72,12 @@ def check(recipe: Recipe, components: Sequence[Component]) -> None:
                 _check_stored(recipe, target, component.stored[target.stored], component.dataset)
         _check_views(recipe, component.stored)
     _check_batch(recipe, [component.dataset for component in components])
+    check_words(recipe)
     _check_masking(recipe, components[0].stored)
     recipe.goals({})
     with torch.device("meta"):
-        recipe.model.build(recipe.modalities, outputs=recipe.outputs())
+        network = recipe.model.build(recipe.modalities, outputs=recipe.outputs())
+    _check_terms(recipe, network)
 
 
 def _check_fields(recipe: Recipe, datasets: Sequence[Dataset]) -> None:
@@ -201,6 +206,53 @@ def _check_masking(recipe: Recipe, tables: Mapping[str, TargetTable]) -> None:
                 f"masking '{modality.name}' leaves {visible} of {modality.num_tokens} tokens visible and predicts "
                 f"{target}; at least one of each is needed. Change masking.{modality.name} or the size of the patches."
             )
+
+
+def _check_terms(recipe: Recipe, network: Network) -> None:
+    """Every term has to find in the predictions what it reads."""
+    predicted = {*(target.name for target in recipe.targets), *network.reports}
+    for term in recipe.objective:
+        for name in term.reads:
+            if name not in predicted:
+                raise SettingsError(
+                    f"recipe '{recipe.name}': the term '{term.name}' reads '{name}', which its network does not predict; it "
+                    f"predicts {', '.join(sorted(predicted))}.{did_you_mean(name, predicted)}"
+                )
+
+
+def check_words(recipe: Recipe) -> None:
+    """Ids that a masking puts into a text have to be those of its tokenizer."""
+    for modality in recipe.modalities:
+        if isinstance(modality, Text):
+            masking = recipe.masking.get(modality.name) if isinstance(recipe.masking, Mapping) else recipe.masking
+            path = f"masking.{modality.name}" if isinstance(recipe.masking, Mapping) else "masking"
+            _require_own_mask(recipe, modality, masking, path)
+            _require_own_sentinels(recipe, modality, masking, path)
+
+
+def _require_own_mask(recipe: Recipe, text: Text, masking: object, path: str) -> None:
+    if not isinstance(masking, MaskedLanguage):
+        return
+    vocabulary, mask = text.tokenizer.vocabulary, getattr(text.tokenizer, "mask_id", masking.mask_id)
+    if masking.vocabulary != vocabulary or masking.mask_id != mask:
+        raise SettingsError(
+            f"recipe '{recipe.name}': '{path}' draws from {masking.vocabulary} ids and masks with {masking.mask_id}, but the "
+            f"tokenizer of '{text.name}' has {vocabulary} ids and the mask {mask}. Give --set {path}.vocabulary={vocabulary} "
+            f"--set {path}.mask_id={mask}, and {path}.special the ids of its marks."
+        )
+
+
+def _require_own_sentinels(recipe: Recipe, text: Text, masking: object, path: str) -> None:
+    sentinels = getattr(masking, "sentinels", None)
+    if not isinstance(sentinels, Sentinels):
+        return
+    own = list(getattr(text.tokenizer, "sentinel_ids", ()))
+    if not own or list(range(sentinels.first, sentinels.first + sentinels.count)) != own:
+        found = f"{len(own)} from {own[0]} on" if own else "none; learn one with `maskloom tokenizer --sentinels 100`"
+        raise SettingsError(
+            f"recipe '{recipe.name}': '{path}' has {sentinels.count} sentinels from id {sentinels.first} on, but the tokenizer "
+            f"of '{text.name}' has {found}. Give --set {path}.sentinels.first=ID --set {path}.sentinels.count=N as it has them."
+        )
 
 
 def _ones(table: TargetTable) -> torch.Tensor:

@@ -206,10 +206,11 @@ def evaluate(
     """Measure what a trained encoder knows, and draw what it imagines; of a tokenizer, what its ids keep.
 
     Labels are read off frozen features in two ways, by 20 nearest neighbours and by a linear probe, from the trained
-    encoder, from the same encoder with random weights, and from raw pixels: the first has to beat the other two to have
-    learned anything. Of every target of the recipe it draws what was hidden, as the network imagines it, masked as in
+    encoder, from the same encoder with random weights, and from raw values (pixels, bags of words): the first has to beat
+    the other two to have learned anything. With several modalities, each is also probed alone, and looked for by the
+    others (R@1, 5, 10). Of every target of the recipe it draws what was hidden, as the network imagines it, masked as in
     training: pictures, clips, spectrograms, rasters and clouds; of captions it tells the best guesses. A dataset without
-    labels gets these only. Results go to RUN/eval and into RUN/report.html.
+    labels gets retrieval and pictures only. Results go to RUN/eval and into RUN/report.html.
 
     Example:
 
@@ -225,7 +226,7 @@ def evaluate(
 
     folder, chosen = RunFolder(run), pick_device(device)
     dtype = precision_dtype(pick_precision(precision, chosen))
-    subject = load_subject(folder, device=chosen, dtype=dtype, typed_recipe=recipe)
+    subject = load_subject(folder, device=chosen, dtype=dtype, typed_recipe=recipe, say=_say)
     result = measure(
         folder,
         subject,

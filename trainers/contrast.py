@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from trainers.exchange import averaged, first_row, gathered
+from trainers.exchange import averaged, gathered, rank
 from trainers.objectives import FEWEST
 
 _NEVER = -1e7
@@ -34,7 +34,7 @@ def contrastive_loss(
     rows = [functional.normalize(values.float(), dim=-1) for values in (first, second)]
     others = [gathered(values) for values in rows]
     absent = ~gathered(present)
-    own = first_row() * len(first) + torch.arange(len(first), device=first.device)
+    own = rank() * len(first) + torch.arange(len(first), device=first.device)
     looking = [(rows[1], others[0])] if directions == "first" else [(rows[1], others[0]), (rows[0], others[1])]
     entropies = torch.stack(
         [
@@ -51,9 +51,10 @@ def contrastive_loss(
 def matching_loss(scores: Float[Tensor, "batch 2"], *, present: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
     """Return the binary cross-entropy of telling pairs as they are (first column) from pairs put together (second).
 
-    A pair that was put together needs both samples: the one in its row and the one before it.
+    A pair that was put together needs both samples: the one in its row and the one before it; in a batch of one there is none.
     """
     wanted = torch.tensor([1.0, 0.0], device=scores.device).expand_as(scores)
     entropies = functional.binary_cross_entropy_with_logits(scores.float(), wanted, reduction="none")
-    counted = torch.stack([present, present & present.roll(1)], dim=1)
+    together = present & present.roll(1) & (len(present) > 1)
+    counted = torch.stack([present, together], dim=1)
     return torch.where(counted, entropies, 0.0).sum() / averaged(counted.float().sum()).clamp(min=FEWEST)

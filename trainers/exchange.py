@@ -32,8 +32,8 @@ def gathered(rows: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "every ..."]:
     return every
 
 
-def first_row() -> int:
-    """Return the rank of this process, which tells where its own rows stand in `gathered`."""
+def rank() -> int:
+    """Return which process this is; its own rows stand in that place in `gathered`."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 

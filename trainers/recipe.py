@@ -165,6 +165,9 @@ class Recipe:
             _require_known(self.name, "modality", modalities, "masking", self.masking)
         _require_known(self.name, "augmentation", self.augmentation, "modality", modalities)
         _require_known(self.name, "target", (target.modality for target in self.targets), "modality", modalities)
+        _require_distinct(self.name, "modalities", modalities)
+        _require_distinct(self.name, "targets", names)
+        _require_distinct(self.name, "terms of the objective", [term.name for term in self.objective])
         predicted = [term.target for term in self.objective if isinstance(term, Term)]
         _require_known(self.name, "term", predicted, "target", names)
         _require_known(self.name, "target", names, "term", predicted)
@@ -280,6 +283,14 @@ def _padding_at(batch: Batch, target: Target) -> Bool[Tensor, "batch places"] | 
     """Return which of the places where something is predicted are none; None where all are."""
     plan = batch.plans[target.modality]
     return {"target": plan.target_padding, "visible": plan.visible_padding}.get(target.places)
+
+
+def _require_distinct(recipe: str, what: str, names: Sequence[str]) -> None:
+    """Raise SettingsError if two have one name, under which only one of them would count."""
+    if len(set(names)) < len(names):
+        raise SettingsError(
+            f"recipe '{recipe}': its {what} are called {', '.join(names)}; give each a name of its own."
+        )
 
 
 def _require_known(recipe: str, what: str, names: Iterable[str], kind: str, options: Iterable[str]) -> None:

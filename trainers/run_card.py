@@ -16,7 +16,7 @@ from trainers.recipe import Recipe
 from trainers.registry import is_outside, resolve_recipe, resolve_typed_recipe
 
 RUN_CARD = "run.json"
-CARD_VERSION = 2
+CARD_VERSION = 3
 REPLAYED_VIEWS = "those of the stored targets"
 RECORDED_PACKAGES = ("maskloom", "torch", "torchvision", "numpy")
 

@@ -111,7 +111,9 @@ class Learner:
     def step(self, batch: Batch, *, taken: int) -> StepResult:
         """Move the parameters by one step on this rank's part of a global batch, which is on its device; `taken` came before.
 
-        Gradients are averaged over micro batches and ranks, so the result is that of the whole global batch at once.
+        Gradients are averaged over micro batches and ranks. Where all samples have as many predicted tokens, that is the
+        gradient of the whole global batch at once; where some have padding, or lack a modality, each micro batch has a mean of
+        its own, and a contrast looks for partners within its micro batch.
         """
         lr = self._schedule.at(taken / self._steps_per_epoch)
         for group in self.optimiser.param_groups:

@@ -141,7 +141,8 @@ class Contrast:
 class Matching:
     """Tell pairs of two modalities that belong to one sample from pairs that were put together (binary cross-entropy).
 
-    The network scores each sample as it is, and the second modality of every sample beside the first of the one before it.
+    The network scores each sample as it is, and the second modality of every sample beside the first of the one before it,
+    within the samples of one process (and, with `--accumulate`, of one part).
     """
 
     between: tuple[str, str]

@@ -146,14 +146,17 @@ class SoundSpan:
 
 @dataclass(frozen=True, kw_only=True)
 class FrameAndSound:
-    """One random frame of a clip, looked at as `crop` looks at a picture, with all of the sound; evaluated is the middle."""
+    """Random frames from equal parts of a clip, one of each, looked at as `crop` looks at a picture, with all of the sound.
+
+    Evaluated are the frames in the middle of the parts.
+    """
 
     crop: CropAndFlip
 
     def fresh(self, size: int, frames: int) -> FreshViews:
-        """Return random frames of `size` x `size` pixels."""
+        """Return `frames` random frames of `size` x `size` pixels."""
         return replace(self.crop.fresh(size, frames), time=WholeSpan(frames=RandomFrames(count=frames)))
 
     def still(self, size: int, frames: int) -> FreshViews:
-        """Return the largest centred square of the frame in the middle."""
+        """Return the largest centred squares of the middle frames."""
         return replace(self.crop.still(size, frames), time=WholeSpan(frames=UniformFrames(count=frames)))

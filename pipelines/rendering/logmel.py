@@ -71,7 +71,7 @@ class LogMelRenderer:
         if features.shape != recorded:
             raise DecodeError(f"It has {features.shape} frames and bins, but {recorded} were recorded.")
         _require_bins(self.modality, features.shape[1])
-        if self.hop_seconds is None and not view.start and view.seconds is not None and view.seconds >= extent.seconds:
+        if not view.start and view.seconds is not None and view.seconds >= extent.seconds > 0:
             view = replace(view, seconds=None)  # all that the clip has
         first, last, _ = span_of(
             view,

@@ -14,6 +14,7 @@ from benchmarks.reference_networks import softmax_attention
 from benchmarks.reference_steps import REFERENCES
 from benchmarks.train import main, parsed_arguments
 from pipelines.batch import Batch
+from pipelines.device.choice import Precision
 from pipelines.masking.random import random_plan
 from trainers.published import autoencoders, cav_mae
 from trainers.recipe import Recipe
@@ -26,8 +27,8 @@ SMALL = {
 NAMINGS = {"mae": autoencoders.naming, "video_mae": autoencoders.naming, "cav_mae": cav_mae.naming}
 
 
-def setup_of(name: str) -> Setup:
-    return Setup(recipe=name, size="tiny", settings=SMALL[name], batch=3, device="cpu", precision="fp32", threads=1)
+def setup_of(name: str, *, precision: Precision = "fp32") -> Setup:
+    return Setup(recipe=name, size="tiny", settings=SMALL[name], batch=3, device="cpu", precision=precision, threads=1)
 
 
 def masked_alike(recipe: Recipe, batch: Batch, shown: tuple[Tensor, ...]) -> Batch:
@@ -56,9 +57,10 @@ def test_both_sides_have_the_same_loss_with_the_same_weights(name: str) -> None:
     torch.testing.assert_close(loss, theirs(*shown), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", REFERENCES)
-def test_steps_move_both_sides(name: str) -> None:
-    setup = setup_of(name)
+def test_steps_move_both_sides(name: str, precision: Precision) -> None:
+    setup = setup_of(name, precision=precision)
     batch, ours = setup.ready_batch(), Ours(setup)
     theirs = published(setup, batch, "published")
     for network, step in ((ours.learner.network, lambda: ours.step(batch)), (theirs.network, theirs.step)):

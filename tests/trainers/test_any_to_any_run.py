@@ -13,6 +13,7 @@ from shards.errors import MissingTargetError
 from tests.pipelines.many_kinds import write_many_kinds
 from tests.trainers.recipes.samples import small_settings
 from tests.trainers.test_launch import assert_same_run, losses
+from tests.trainers.test_several_modalities import evaluated
 from tests.trainers.test_stored_recipes import seal_all
 from trainers.launch import Request
 from trainers.loop import Ending
@@ -46,6 +47,13 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert len(losses(of_any)) == 4
     assert np.isfinite(losses(of_any)).all()
     assert_same_run(whole, of_any)
+
+
+def test_a_run_is_evaluated_on_the_views_of_its_tokens(of_any: Request, run_training: Train) -> None:
+    run_training(of_any)
+    found = evaluated(of_any.out, Path(of_any.data[0]))
+    assert {tuple(pair["between"]) for pair in found["retrieval"]} == {("image", "text")}
+    assert "trained encoder, text alone" in found["classification"]["scores"]
 
 
 def test_tokens_that_are_missing_are_told_with_the_command_that_makes_them(

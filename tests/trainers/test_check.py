@@ -22,7 +22,7 @@ from shards.receipt import FileRecord
 from shards.target_spec import Coding
 from shards.target_table import TARGET, SealedTarget, TargetSpec, target_folder
 from trainers.checking import check as check_opened
-from trainers.reads import Reference, stored_reads, targets_command
+from trainers.reads import stored_reads, targets_command
 from trainers.recipe import Recipe
 from trainers.registry import recipe_names
 from trainers.registry import resolve_recipe as resolve
@@ -317,22 +317,6 @@ def test_features_that_no_square_picture_has_are_told_without_a_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "fits"),
-    [
-        ({"norm": False, "layer": 8, "scale": 0.5, "seed": None}, True),
-        ({"norm": True, "layer": 8, "scale": 0.5, "seed": None}, False),
-        ({"norm": False, "layer": -8, "scale": 0.5, "seed": None}, False),
-        ({"norm": False, "layer": 8, "scale": "half", "seed": None}, False),
-        ({"norm": False, "layer": 8, "scale": 0.5, "seed": 0}, False),
-        ({"norm": False, "layer": 8, "scale": 0.5}, False),
-    ],
-)
-def test_settings_in_a_name_are_read_as_the_command_line_reads_them(settings: dict[str, object], fits: bool) -> None:
-    for written in ("dino:norm=false,layer=8,scale=.5,seed=none", "dino:norm=False,layer=8,scale=0.50,seed=None"):
-        assert Reference.parse(written).fits(settings) is fits
-
-
-@pytest.mark.parametrize(
     ("stored", "setting"),
     [
         ({"output": "pooled"}, ""),
@@ -389,12 +373,6 @@ def test_ids_are_not_taken_for_features(tmp_path: Path) -> None:
     store(dataset, "tokens", size=224, shape=(196, 768), vocabulary=1024)
     with pytest.raises(SettingsError, match=r"predicts 'features' as numbers, but tokens-.* holds token ids"):
         check(recipe_of("maskdistill", "targets.features.table=tokens"), dataset)
-
-
-@pytest.mark.parametrize("name", ["", "clip:", "clip:output", ":output=patches", "clip:=patches"])
-def test_a_name_without_sense_is_refused_with_what_makes_sense(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SettingsError, match="write clip, clip:output=patches,layer=8, or a whole id"):
-        check(recipe_of("maskdistill", f"targets.features.table={name}"), dataset_of(tmp_path, {"image": 100}))
 
 
 def test_scores_of_another_grid_are_refused(tmp_path: Path) -> None:

@@ -88,6 +88,11 @@ def test_absent_samples_are_neither_looked_for_nor_found() -> None:
     torch.testing.assert_close(found, kept)
 
 
+def test_a_batch_of_one_has_no_pair_that_was_put_together() -> None:
+    found = matching_loss(torch.tensor([[2.0, 50.0]]), present=torch.tensor([True]))
+    torch.testing.assert_close(found, torch.nn.functional.softplus(torch.tensor(-2.0)))
+
+
 def test_matching_counts_pairs_of_which_both_are_there() -> None:
     scores = torch.tensor([[2.0, -1.0], [0.5, 0.0], [3.0, 3.0]])
     present = torch.tensor([True, True, False])

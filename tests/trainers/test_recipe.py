@@ -1,4 +1,5 @@
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 from pipelines.batch import Batch
 from shards.errors import SettingsError
 from tests.batches import context_of, make_batch
+from trainers.objectives import absolute_error
 from trainers.recipe import Recipe, Training
 from trainers.registry import resolve_recipe
-from trainers.terms import Goals
+from trainers.terms import Goals, Term
 
 SMALL = ("modalities.image.size=32", "modalities.image.patch=8", "model.depth=1", "model.decoder.depth=1")
 
@@ -88,3 +90,10 @@ def test_training_that_cannot_be_is_refused(field: str, value: float) -> None:
     training: Training = small_recipe().training
     with pytest.raises(SettingsError, match=f"training.{field} "):
         dataclasses.replace(training, **{field: value})
+
+
+def test_two_terms_of_one_name_are_refused() -> None:
+    recipe = small_recipe()
+    twice = (*recipe.objective, Term(target="patches", loss=absolute_error))
+    with pytest.raises(SettingsError, match=r"terms of the objective are called patches, patches"):
+        replace(recipe, objective=twice)

@@ -28,6 +28,7 @@ from trainers.evaluate.drawing.sheet import contact_sheet
 from trainers.evaluate.features import EachExtractor, Extractor, Features, each_extractor, encoder_extractor, extract
 from trainers.evaluate.labels import class_numbers, renumber, require_known_numbers
 from trainers.evaluate.probes import majority, probe, reason_to_skip, split
+from trainers.evaluate.progress import Say, say_nothing, told
 from trainers.evaluate.raw import raw_extractor, raw_name
 from trainers.evaluate.reconstruction import reasons_not_to_draw, reconstruct
 from trainers.evaluate.token_pictures import draw_tokens
@@ -36,6 +37,7 @@ from trainers.models.vq_autoencoder import VqAutoencoderNetwork
 from trainers.nn.network import Network
 from trainers.recipe import Recipe
 from trainers.run import RunFolder
+from trainers.stored import Recorded
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +56,20 @@ class Subject:
     seed: int
     device: torch.device
     dtype: torch.dtype
+    recorded: Recorded
+    say: Say = say_nothing
 
     def untrained(self) -> Network:
         """The network as it was before its first step."""
         return self.recipe.network(seed=self.seed).to(self.device)
 
     def batches(self, dataset: Dataset, *, workers: int) -> Iterator[Batch]:
-        """The samples of a dataset, uncropped but for their longer side, in the order of ids."""
+        """The samples of a dataset, uncropped but for their longer side, in the order of ids.
+
+        Where the network is shown what a teacher stored, these are the views that it was shown.
+        """
+        if any(isinstance(shown, Stored) for shown in self.recipe.modalities):
+            return token_batches(self.recipe, dataset, self.recorded, workers=workers)
         return sequential(
             dataset,
             modalities=self.recipe.modalities,
@@ -69,13 +78,26 @@ class Subject:
             loading=loading_by(workers=workers),
         )
 
+    def told_batches(self, dataset: Dataset, *, limit: int | None, workers: int, what: str) -> Iterator[Batch]:
+        """The same, saying now and then how far they are."""
+        total = dataset.num_samples if limit is None else min(limit, dataset.num_samples)
+        return told(
+            self.batches(dataset, workers=workers), what=f"{what} {dataset.root.name}", total=total, say=self.say
+        )
+
 
 def load_subject(
-    run: RunFolder, *, device: torch.device, dtype: torch.dtype, typed_recipe: str | None = None
+    run: RunFolder,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    typed_recipe: str | None = None,
+    say: Say = say_nothing,
 ) -> Subject:
     """Rebuild the network of a run with the weights of its newest checkpoint.
 
-    `typed_recipe` is the recipe that the user named on this command line, if any; see `RunCard.rebuild`.
+    `typed_recipe` is the recipe that the user named on this command line, if any; see `RunCard.rebuild`. `say` prints how far
+    evaluation is.
 
     Raises:
         RunCardError: the folder holds no run, its recipe is code that was not named, or is no longer what it was.
@@ -89,7 +111,14 @@ def load_subject(
     network = recipe.network(seed=card.seed).to(device)
     restore_network(checkpoint, network)
     return Subject(
-        recipe=recipe, network=network, step=checkpoint.progress.step, seed=card.seed, device=device, dtype=dtype
+        recipe=recipe,
+        network=network,
+        step=checkpoint.progress.step,
+        seed=card.seed,
+        device=device,
+        dtype=dtype,
+        recorded=card.stored,
+        say=say,
     )
 
 
@@ -178,6 +207,7 @@ def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers:
         for name, network in networks.items()
     }
     shown = [modality for modality in subject.recipe.modalities if not isinstance(modality, Stored)]
+    shown = shown if has_several(subject.recipe) else shown[:1]
     if has_several(subject.recipe):
         each = {
             name: each_extractor(network, device=subject.device, dtype=subject.dtype)
@@ -192,7 +222,8 @@ def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers:
         raw_name(modality) if len(shown) == 1 else f"{raw_name(modality)}, {modality.name}": raw_extractor(modality)
         for modality in shown
     }
-    return extract(subject.batches(dataset, workers=workers), extractors, limit=limit)
+    batches = subject.told_batches(dataset, limit=limit, workers=workers, what="Encoding labelled samples of")
+    return extract(batches, extractors, limit=limit)
 
 
 def _one_of(extractor: EachExtractor, name: str) -> Extractor:
@@ -206,8 +237,9 @@ def _one_of(extractor: EachExtractor, name: str) -> Extractor:
 
 
 def has_several(recipe: Recipe) -> bool:
-    """Tell whether a network of a recipe has several modalities to tell apart."""
-    return len([modality for modality in recipe.modalities if not isinstance(modality, Stored)]) > 1
+    """Tell whether a network of a recipe has several modalities to tell apart: not one that is looked at twice."""
+    shown = [modality for modality in recipe.modalities if not isinstance(modality, Stored)]
+    return len({(modality.field, modality.look) for modality in shown}) > 1
 
 
 def find_across(
@@ -220,13 +252,14 @@ def find_across(
         name: each_extractor(network, device=subject.device, dtype=subject.dtype)
         for name, network in ((TRAINED, subject.network), (UNTRAINED, subject.untrained()))
     }
-    return retrieval(
-        subject.recipe.modalities,
-        extractors,
-        subject.batches(data, workers=workers),
-        None if test is None else subject.batches(test, workers=workers),
-        limit=limit,
+    train, asked = (
+        None
+        if dataset is None
+        else subject.told_batches(dataset, limit=limit, workers=workers, what="Encoding each modality of")
+        for dataset in (data, test)
     )
+    assert train is not None
+    return retrieval(subject.recipe.modalities, extractors, train, asked, limit=limit)
 
 
 def draw(run: RunFolder, subject: Subject, dataset: Dataset, *, name: str) -> list[dict[str, Any]]:

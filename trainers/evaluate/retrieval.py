@@ -92,7 +92,8 @@ def ranks_of(
     rows, others = normalize(queries, dim=-1), normalize(candidates, dim=-1)
     ranks = []
     for start in range(0, len(rows), AT_ONCE):
-        cosines = rows[start : start + AT_ONCE] @ others.T
+        # What is no number is as far away as can be, and found by nobody.
+        cosines = (rows[start : start + AT_ONCE] @ others.T).nan_to_num(-torch.inf)
         own = cosines.diagonal(offset=start)[:, None]
         ranks.append((cosines >= own).sum(dim=1) - 1)
     return torch.cat(ranks)

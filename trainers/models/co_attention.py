@@ -114,6 +114,11 @@ class CoAttentionNetwork(Network):
         self.pair_head = nn.Linear(STREAMS * config.width, 1)
         xavier_(self)
 
+    @property
+    def reports(self) -> frozenset[str]:
+        """See Network."""
+        return frozenset({matching(self.first, self.second)})
+
     def forward(self, inputs: Mapping[str, Tensor], plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
         """Return the predictions by name of the target, [batch, target, dim], and the scores of pairs, [batch, 2]."""
         shown = self._alone(inputs, plans)

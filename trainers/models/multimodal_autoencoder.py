@@ -107,6 +107,11 @@ class MultimodalAutoencoderNetwork(Network):
         )
         xavier_(self)
 
+    @property
+    def reports(self) -> frozenset[str]:
+        """See Network."""
+        return frozenset(map(summary, self.modalities)) if self.summarises else frozenset()
+
     def forward(self, inputs: Mapping[str, Tensor], plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
         """Return the predictions by name of the target, [batch, target, dim], and summaries, if there are any."""
         alone = self.encoder.alone(inputs, plans)

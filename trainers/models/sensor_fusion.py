@@ -99,6 +99,11 @@ class SensorFusionNetwork(Network):
         )
         xavier_(self)
 
+    @property
+    def reports(self) -> frozenset[str]:
+        """See Network."""
+        return frozenset(map(summary, self.projections))
+
     def forward(self, inputs: Mapping[str, Tensor], plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
         """Return the predictions by name of the target, [batch, target, dim], and a summary [batch, width] of each sensor."""
         alone = self._alone(inputs, plans)

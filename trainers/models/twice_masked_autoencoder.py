@@ -76,6 +76,11 @@ class TwiceMaskedNetwork(Network):
             assert isinstance(decoder, GroupDecoder)
             nn.init.trunc_normal_(decoder.mask_token, std=TOKEN_STD)
 
+    @property
+    def reports(self) -> frozenset[str]:
+        """See Network."""
+        return frozenset({DISAGREEMENT})
+
     def forward(self, inputs: Mapping[str, Tensor], plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
         """Return the predictions at the target groups by name of the target, [batch, target, dim], and how they disagree."""
         hidden = {name: self._hidden(self._groups(inputs, name), plans[name], name) for name in self.clouds}

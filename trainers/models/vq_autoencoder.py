@@ -74,6 +74,11 @@ class VqAutoencoderNetwork(Network):
         self.target = target
         self.tokenizer = VqTokenizer(spec)
 
+    @property
+    def reports(self) -> frozenset[str]:
+        """See Network."""
+        return frozenset({COMMITMENT})
+
     def forward(self, inputs: Mapping[str, Tensor], plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
         """Return what is given back at all tokens, [batch, tokens, dim] by name of the target, and the penalty.
 

@@ -41,7 +41,8 @@ def standardise_raster(values: Float[Tensor, "batch channels side side"]) -> Flo
     """Return every channel of a sample with mean zero and variance one, its smallest and largest tenth not counted.
 
     (Bachmann et al., arXiv:2204.01678, official code: of n values floor(n / 10) below and n - floor(9 n / 10) above, and an
-    unbiased variance plus 1e-6.) NaN is not counted and stays NaN.
+    unbiased variance plus 1e-6.) Where these are all the same, the variance is that of all values. NaN is not
+    counted and stays NaN.
     """
     flat = values.flatten(2).float()
     known = (~flat.isnan()).sum(dim=2, keepdim=True)
@@ -53,6 +54,9 @@ def standardise_raster(values: Float[Tensor, "batch channels side side"]) -> Flo
     mean = kept.sum(dim=2, keepdim=True) / count.clamp(min=1)
     apart = (kept - mean).masked_fill(~counted, 0.0)
     variance = apart.square().sum(dim=2, keepdim=True) / (count - 1).clamp(min=1)
+    # Where nearly all values are the same, the others alone tell how large a difference is.
+    whole = (flat - mean).square().nan_to_num(0.0).sum(dim=2, keepdim=True) / (known - 1).clamp(min=1)
+    variance = torch.where(variance > 0, variance, whole)
     return ((flat - mean) / (variance + VARIANCE_FLOOR).sqrt()).reshape(values.shape)
 
 

@@ -55,9 +55,12 @@ def joined_padding(
     """Return which tokens are none where a prefix and the tokens of the modalities stand in one row; None if all are some."""
     if not padding:
         return None
-    marks = [padding.get(name, torch.zeros(part.shape[:2], dtype=torch.bool)) for name, part in tokens.items()]
-    none = torch.zeros(prefix.shape[:2], dtype=torch.bool)
-    return torch.cat([mark.to(prefix.device) for mark in (none, *marks)], dim=1)
+    rows = {"": prefix, **tokens}
+    marks = [
+        padding[name] if name in padding else torch.zeros(part.shape[:2], dtype=torch.bool, device=part.device)
+        for name, part in rows.items()
+    ]
+    return torch.cat(marks, dim=1)
 
 
 class StreamBlock(Block):

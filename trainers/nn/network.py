@@ -58,6 +58,11 @@ class Network(nn.Module):
     width: int
     num_prefix_tokens: int
 
+    @property
+    def reports(self) -> frozenset[str]:
+        """The names of predictions that are no targets: summaries, scores of pairs, penalties."""
+        return frozenset()
+
     @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor], plans: Mapping[str, MaskPlan]) -> dict[str, Tensor]:
         """Return the predictions by the name of the target: [batch, places, dim] where it is predicted, in the plan's order.

@@ -16,7 +16,8 @@ from trainers.published.naming import WeightsError
 
 CONTAINERS = ("model", "base_model", "state_dict", "params")
 """Under which of these a state dict may stand in a file of PyTorch, the first that is there."""
-PICKLES = (".pkl", ".pickle", ".msgpack")
+FLAX = (".pkl", ".pickle", ".msgpack")
+"""Endings of files that flax writes."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -27,12 +28,14 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
-    if path.suffix in PICKLES:
+    if path.suffix in FLAX:
         raise WeightsError(_advice(path))
     readers = {".safetensors": _read_safetensors, ".npz": _read_arrays}
     loaded = readers.get(path.suffix, _read_torch)(path)
     state = _unpacked(loaded)
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise WeightsError(f"{path} holds no state dict, neither alone nor under {', '.join(CONTAINERS)}")
     return {name.removeprefix("module."): value for name, value in state.items()}
 
@@ -45,8 +48,8 @@ def _unpacked(loaded: object) -> object:
 
 def _advice(path: Path) -> str:
     return (
-        f"{path} is a pickle, which can only be read by executing what is in it; it was not opened. Where you trust it, turn "
-        "it into arrays in the environment that wrote it: load the training state, take its `params`, and "
+        f"{path} is a training state of flax: a pickle, which can only be read by executing what is in it, or bound to the "
+        "code that wrote it. It was not opened. Where you trust it, turn it into arrays: load the state, take `params`, and "
         "numpy.savez('weights.npz', **{'/'.join(path): value for path, value in "
         "flax.traverse_util.flatten_dict(params).items()}). `maskloom import` takes weights.npz."
     )
@@ -64,7 +67,11 @@ def _read_arrays(path: Path) -> object:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
     except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} is no archive of plain arrays: {error}. Nothing in it was executed.") from error
+        # The words of numpy would advise to allow pickles.
+        raise WeightsError(
+            f"{path} is no archive of plain arrays ({type(error).__name__}): it is damaged, or holds objects. Nothing in it "
+            "was executed; save the arrays themselves with numpy.savez."
+        ) from error
 
 
 def _read_torch(path: Path) -> object:
@@ -72,8 +79,8 @@ def _read_torch(path: Path) -> object:
         # Training scripts store their arguments beside the weights; a namespace is plain data.
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
+    except (UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
-            f"{path} cannot be read as plain weights: {error}. Nothing in it was executed; convert it to safetensors "
-            "where you trust it."
+            f"{path} cannot be read as plain weights: {error or type(error).__name__}. Nothing in it was executed; convert it "
+            "to safetensors where you trust it."
         ) from error

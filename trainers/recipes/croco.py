@@ -13,7 +13,7 @@ mirrored. The two always overlap; of a picture that is not square the square in 
 
 Expected: base, 1.8 million pairs rendered by Habitat, 400 epochs. Results of fine-tuning (depth, flow, poses) are not restated.
 
-Deviations from the official code: 19 of 196 patches are visible, exactly 10 % rounded down, where the code hides as many and
+Deviations from the official code: 19 of 196 patches are visible, exactly 10 % rounded down, where the code hides 176 and
 shows 20; half a cosine over the 400 epochs, where the code follows one of 800 and stops half-way; brightness, contrast and
 saturation change in this order, where the code shuffles it; the mask token is not decayed; float32 or
 bfloat16 for float16. The paper also warps pictures by homographies, which the code leaves out as of no use. Only base is the

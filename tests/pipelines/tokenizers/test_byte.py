@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.modalities import TextTokenizer
 from pipelines.tokenizers.byte import ByteTokenizer
+from pipelines.tokenizers.tokenizer import TextTokenizer
 from shards.errors import SettingsError
 
 TOKENIZER = ByteTokenizer(sentinels=10)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from pipelines.modalities import TextTokenizer
 from pipelines.tokenizers import clip
 from pipelines.tokenizers.clip import ClipTokenizer
+from pipelines.tokenizers.tokenizer import TextTokenizer
 from shards.errors import SettingsError
 from tests.pipelines.tokenizers.captioned import TEXTS, captions
 

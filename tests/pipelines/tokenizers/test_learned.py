@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from pipelines.modalities import TextTokenizer
 from pipelines.tokenizers import learned
 from pipelines.tokenizers.learned import LearnedTokenizer
+from pipelines.tokenizers.tokenizer import TextTokenizer
 from shards.errors import SettingsError
 from shards.storage import file_digest
 from tests.pipelines.tokenizers.captioned import TEXTS, captions, learned_file

@@ -26,6 +26,12 @@ def test_vectors_that_are_all_the_same_find_nothing() -> None:
     assert accuracies(recalls(same, same)) == {"1": 0.0, "5": 0.0, "10": 0.0}
 
 
+def test_vectors_that_are_no_numbers_find_nothing() -> None:
+    vectors = drawn(30, 8)
+    broken = torch.full_like(vectors, torch.nan)
+    assert accuracies(recalls(broken, vectors)) == {"1": 0.0, "5": 0.0, "10": 0.0}
+
+
 @given(st.integers(0, 1000), st.integers(2, 40))
 def test_ranks_are_those_of_sorting_each_row(seed: int, count: int) -> None:
     queries, candidates = drawn(count, 5, seed=seed), drawn(count, 5, seed=seed + 1)

@@ -61,7 +61,10 @@ def test_a_checkpoint_that_would_run_code_is_refused_unrun(tmp_path: Path) -> No
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.pth", b"PK"), ("a.safetensors", b"{}"), ("b.pth", b"")])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.pth", b"PK"), ("a.safetensors", b"{}"), ("b.pth", b""), ("c.pth", b"hello"), ("a.npz", b"PK")],
+)
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError, match=name):
@@ -69,7 +72,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, name: str, content: bytes
 
 
 def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
-    torch.save({"epoch": 3}, tmp_path / "a.pth")
+    torch.save({"epoch": 3, 5: torch.zeros(1)}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match="holds no state dict"):
         read_checkpoint(tmp_path / "a.pth")
     with pytest.raises(WeightsError, match="there is no file"):
