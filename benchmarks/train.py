@@ -97,7 +97,6 @@ def clock_of(options: argparse.Namespace) -> Clock:
         return time.perf_counter() if waits else cpu_seconds()
 
     def seconds_of(work: Callable[[], object]) -> float:
-        gc.collect()
         began = now()
         work()
         return now() - began
@@ -167,8 +166,13 @@ def taken(
     setup: Setup, timed: Mapping[str, Callable[[], float]], options: argparse.Namespace, console: Console
 ) -> Costs:
     """Measure all arms in turn."""
+
+    def cost(seconds: Callable[[], float]) -> float:
+        gc.collect()
+        return seconds()
+
     arms = [
-        Arm(name=called(setup, arm), cost=lambda _, seconds=seconds: seconds())  # type: ignore[misc]
+        Arm(name=called(setup, arm), cost=lambda _, seconds=seconds: cost(seconds))  # type: ignore[misc]
         for arm, seconds in timed.items()
     ]
     return alternate(arms, rounds=options.rounds, warm_up=1, console=console)
