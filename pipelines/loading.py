@@ -137,11 +137,14 @@ def loading_by(*, workers: int, threads: int = 0) -> Loading:
 
 @contextmanager
 def worker_deaths() -> Iterator[None]:
-    """Turn torch's report that a worker process was killed, which may come at any moment, into a WorkerDiedError."""
+    """Turn torch's report that a worker process was killed, which may come at any moment, into a WorkerDiedError.
+
+    A connection that breaks while a batch is handed over says the same, sometimes before torch does.
+    """
     try:
         yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise WorkerDiedError(
             f"A process that reads data was killed ({str(error).partition('.')[0]}): most likely the machine has run out of "

@@ -38,5 +38,4 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 def build_optimiser(network: nn.Module, training: Training) -> torch.optim.AdamW:
     """AdamW as the recipe's training slot sets it; the learning rate is set anew before every step."""
     groups = parameter_groups(network, training.weight_decay)
-    on_gpu = next(network.parameters()).device.type == "cuda"
-    return torch.optim.AdamW(groups, lr=0.0, betas=training.betas, fused=on_gpu)
+    return torch.optim.AdamW(groups, lr=0.0, betas=training.betas, fused=True)

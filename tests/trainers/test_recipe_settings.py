@@ -36,7 +36,7 @@ def test_everything_that_was_not_named_stays() -> None:
 def test_everything_that_depends_on_the_size_of_the_picture_follows_it() -> None:
     changed = change("modalities.image.size=32", "modalities.image.patch=4", "model.depth=1")
     assert changed.fresh_views().size == 32
-    assert changed.outputs() == {"patches": Output(dim=48)}
+    assert changed.outputs() == {"patches": Output(dim=48, modality="image")}
     network = changed.network(seed=0)
     assert network.encode({"image": torch.zeros(1, 3, 32, 32, dtype=torch.uint8)}).shape == (1, 65, 192)
 

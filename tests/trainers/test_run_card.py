@@ -42,7 +42,7 @@ def test_a_recipe_that_changed_since_the_run_is_refused_with_the_difference() ->
         card.rebuild()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"card_version": 2}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"card_version": 3}'])
 def test_what_is_no_card_is_refused(text: str) -> None:
     with pytest.raises(RunCardError, match="not a run card"):
         RunCard.from_json(text)
@@ -50,7 +50,7 @@ def test_what_is_no_card_is_refused(text: str) -> None:
 
 def test_a_card_of_another_version_is_refused() -> None:
     content = {**json.loads(card_of().to_json()), "card_version": 99}
-    with pytest.raises(RunCardError, match="version 99, this maskloom reads 2"):
+    with pytest.raises(RunCardError, match="version 99, this maskloom reads 3"):
         RunCard.from_json(json.dumps(content))
 
 

@@ -46,6 +46,8 @@ def small_settings(name: str) -> tuple[str, ...]:
             settings.append(f"targets.{target.name}.classes=5")
         if hasattr(target, "vocabulary"):
             settings.append(f"targets.{target.name}.vocabulary=16")
+    if hasattr(recipe.model, "own_depth") and recipe.model.own_depth:
+        settings.append("model.own_depth=1")
     if hasattr(recipe.model, "late"):
         settings.append("model.late=1")
     if isinstance(getattr(recipe.model, "codebook", None), CosineCodebook):
