@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other while a loss is computed; with one process, nothing is exchanged."""
+"""What the processes of a run tell each other about a step; with one process, nothing is exchanged."""
 
 import torch
 import torch.distributed as dist
@@ -11,15 +11,15 @@ def num_processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def averaged(count: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    """Return the mean of a number over all processes, without gradient.
+def averaged(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return the elementwise mean over all processes, without gradient.
 
-    A sum over what a process has, divided by the mean of the counts, becomes the mean over what all processes have once
+    A sum over what a process has, divided by the mean of the counts of all, becomes the mean over what all processes have once
     gradients are averaged over them.
     """
     if num_processes() == 1:
-        return count.detach()
-    total = count.detach().clone()
+        return values.detach()
+    total = values.detach().clone()
     dist.all_reduce(total)
     return total / num_processes()
 

@@ -18,9 +18,10 @@ import torch
 from pipelines.batch import Batch
 from pipelines.state import StreamState
 from shards.errors import MaskloomError
+from trainers.exchange import averaged
 from trainers.interruption import StopRequest
 from trainers.metrics import Metrics, Record
-from trainers.parallel import World, average, gather
+from trainers.parallel import World, gather
 from trainers.step import StepResult
 
 SHOWN_KEYS = 8
@@ -113,10 +114,10 @@ class Ledger:
             return []
         rows = [torch.cat([taken.result.losses, taken.result.grad_norm.reshape(1)]) for taken in self._taken]
         mine = torch.stack(rows).double()
-        averaged = average(mine.clone(), self._world).cpu()
-        if not averaged.isfinite().all():
+        means = averaged(mine).cpu()
+        if not means.isfinite().all():
             self._refuse(mine.isfinite().all(dim=1).tolist())
-        records = self._records(averaged.tolist())
+        records = self._records(means.tolist())
         self._taken.clear()
         self._read_at = time.perf_counter()
         return records
@@ -230,7 +231,7 @@ class Loop:
             self._save_now()
         # Ranks see a signal at different moments, but have to stop after the same step.
         requested = torch.tensor([float(self._stop.requested)], device=self._world.device)
-        return bool(average(requested, self._world).item() > 0)
+        return bool(averaged(requested).item() > 0)
 
     def _save_now(self) -> None:
         self._save(self._step, self._source.state)

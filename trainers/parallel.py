@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from pipelines.device.choice import DeviceChoice, pick_device
 
@@ -73,14 +73,6 @@ def await_all(world: World) -> None:
     """Return when every rank has come here."""
     if world.size > 1:
         dist.barrier()
-
-
-def average(values: Tensor, world: World) -> Tensor:
-    """The elementwise mean of `values` over all ranks."""
-    if world.size == 1:
-        return values
-    dist.all_reduce(values, op=dist.ReduceOp.SUM)
-    return values / world.size
 
 
 def gather(text: str, world: World) -> Sequence[str]:

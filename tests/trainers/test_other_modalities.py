@@ -1,22 +1,19 @@
 """Recipes of clips, sound and clouds on a dataset that holds them: trained, resumed, evaluated, from shards alone."""
 
-import json
 import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-import maskloom
 from examples import scenes
 from tests.pipelines.many_kinds import Stored, everything, write_many_kinds
 from tests.trainers.recipes.samples import small_settings
 from tests.trainers.test_launch import assert_same_run, losses
+from tests.trainers.test_several_modalities import evaluated
 from trainers.launch import Request
 from trainers.loop import Ending
 
@@ -58,14 +55,6 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     run_training(request_of, save_every=2)
     assert len(losses(request_of)) == 4
     assert_same_run(whole, request_of)
-
-
-def evaluated(run: Path, data: Path) -> dict[str, Any]:
-    options = ["--data", str(data), "--workers", "0", "--device", "cpu"]
-    result = CliRunner().invoke(maskloom.app, ["eval", str(run), *options])
-    assert result.exit_code == 0, result.output
-    (path,) = (run / "eval").glob("*.json")
-    return dict(json.loads(path.read_text()))
 
 
 def test_features_are_probed_and_what_was_hidden_is_drawn(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipelines.batch import Batch
 from pipelines.modalities import Modality, Stored
-from trainers.evaluate.features import EachExtractor
+from trainers.evaluate.features import NamedExtractor
 from trainers.evaluate.raw import raw_extractor
 from trainers.evaluate.retrieval import Pairs, retrieve, split_pairs
 
@@ -23,7 +23,7 @@ Vectors = Mapping[tuple[str, str], Tensor]
 
 def retrieval(
     modalities: Sequence[Modality],
-    extractors: Mapping[str, EachExtractor],
+    extractors: Mapping[str, NamedExtractor],
     train: Iterable[Batch],
     test: Iterable[Batch] | None,
     *,
@@ -53,7 +53,7 @@ class _Collected:
         self.present: dict[str, list[Bool[Tensor, " batch"]]] = {}
         self.vectors: dict[tuple[str, str], list[Tensor]] = {}
 
-    def add(self, batch: Batch, modalities: Sequence[Modality], extractors: Mapping[str, EachExtractor]) -> None:
+    def add(self, batch: Batch, modalities: Sequence[Modality], extractors: Mapping[str, NamedExtractor]) -> None:
         """Add the samples of a batch."""
         self.keys += batch.keys
         for modality in modalities:
@@ -68,7 +68,7 @@ class _Collected:
 
 def _collect(
     modalities: Sequence[Modality],
-    extractors: Mapping[str, EachExtractor],
+    extractors: Mapping[str, NamedExtractor],
     batches: Iterable[Batch],
     *,
     limit: int | None,

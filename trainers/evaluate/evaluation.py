@@ -25,7 +25,7 @@ from trainers.checkpoint import CheckpointError, latest, restore_network
 from trainers.evaluate.cross_modal import retrieval
 from trainers.evaluate.drawing.prediction import Drawing, Guesses, Tiles
 from trainers.evaluate.drawing.sheet import contact_sheet
-from trainers.evaluate.features import EachExtractor, Extractor, Features, each_extractor, encoder_extractor, extract
+from trainers.evaluate.features import Features, NamedExtractor, each_extractor, encoder_extractor, extract
 from trainers.evaluate.labels import class_numbers, renumber, require_known_numbers
 from trainers.evaluate.probes import majority, probe, reason_to_skip, split
 from trainers.evaluate.progress import Say, say_nothing, told
@@ -62,6 +62,17 @@ class Subject:
     def untrained(self) -> Network:
         """The network as it was before its first step."""
         return self.recipe.network(seed=self.seed).to(self.device)
+
+    def compared(self) -> dict[str, Network]:
+        """The networks that are measured side by side."""
+        return {TRAINED: self.network, UNTRAINED: self.untrained()}
+
+    def each_alone(self) -> dict[str, NamedExtractor]:
+        """What each of these says of each modality alone."""
+        return {
+            name: each_extractor(network, device=self.device, dtype=self.dtype)
+            for name, network in self.compared().items()
+        }
 
     def batches(self, dataset: Dataset, *, workers: int) -> Iterator[Batch]:
         """The samples of a dataset, uncropped but for their longer side, in the order of ids.
@@ -197,43 +208,39 @@ def _both_features(
 
 
 def _features(subject: Subject, dataset: Dataset, *, limit: int | None, workers: int) -> Features:
-    """Vectors of the trained and the untrained encoder and of the samples themselves, in one pass over the data.
+    """Vectors of the trained and the untrained encoder and of the samples themselves, in one pass over the data."""
+    batches = subject.told_batches(dataset, limit=limit, workers=workers, what="Encoding labelled samples of")
+    return extract(batches, _everything_about(subject), limit=limit)
+
+
+def _everything_about(subject: Subject) -> NamedExtractor:
+    """What makes all vectors of a batch that are compared.
 
     Where there are several modalities, what each says alone is measured beside what all say together.
     """
-    networks = {TRAINED: subject.network, UNTRAINED: subject.untrained()}
-    extractors: dict[str, Extractor] = {
-        name: encoder_extractor(network, device=subject.device, dtype=subject.dtype)
-        for name, network in networks.items()
-    }
+    several = has_several(subject.recipe)
     shown = [modality for modality in subject.recipe.modalities if not isinstance(modality, Stored)]
-    shown = shown if has_several(subject.recipe) else shown[:1]
-    if has_several(subject.recipe):
-        each = {
-            name: each_extractor(network, device=subject.device, dtype=subject.dtype)
-            for name, network in networks.items()
-        }
-        extractors |= {
-            f"{name}, {modality.name} alone": _one_of(extractor, modality.name)
-            for modality in shown
-            for name, extractor in each.items()
-        }
-    extractors |= {
-        raw_name(modality) if len(shown) == 1 else f"{raw_name(modality)}, {modality.name}": raw_extractor(modality)
+    shown = shown if several else shown[:1]
+    names = [modality.name for modality in shown]
+    together = {
+        name: encoder_extractor(network, device=subject.device, dtype=subject.dtype)
+        for name, network in subject.compared().items()
+    }
+    alone = subject.each_alone() if several else {}
+    raw = {
+        f"{raw_name(modality)}, {modality.name}" if several else raw_name(modality): raw_extractor(modality)
         for modality in shown
     }
-    batches = subject.told_batches(dataset, limit=limit, workers=workers, what="Encoding labelled samples of")
-    return extract(batches, extractors, limit=limit)
 
+    def vectors(batch: Batch) -> dict[str, Tensor]:
+        each = {name: extractor(batch) for name, extractor in alone.items()}
+        return (
+            {name: extractor(batch) for name, extractor in together.items()}
+            | {f"{maker}, {name} alone": each[maker][name] for name in names for maker in each}
+            | {name: extractor(batch) for name, extractor in raw.items()}
+        )
 
-def _one_of(extractor: EachExtractor, name: str) -> Extractor:
-    """What an extractor says of one modality; zeros where it says nothing of it."""
-
-    def one(batch: Batch) -> Tensor:
-        each = extractor(batch)
-        return each[name] if name in each else torch.zeros(len(batch), 1)
-
-    return one
+    return vectors
 
 
 def has_several(recipe: Recipe) -> bool:
@@ -248,18 +255,14 @@ def find_across(
     """What is found across modalities by the trained and the untrained network and by raw values; nothing of one modality."""
     if not has_several(subject.recipe) or isinstance(subject.network, VqAutoencoderNetwork):
         return []
-    extractors = {
-        name: each_extractor(network, device=subject.device, dtype=subject.dtype)
-        for name, network in ((TRAINED, subject.network), (UNTRAINED, subject.untrained()))
-    }
-    train, asked = (
-        None
-        if dataset is None
-        else subject.told_batches(dataset, limit=limit, workers=workers, what="Encoding each modality of")
-        for dataset in (data, test)
+    what = "Encoding each modality of"
+    return retrieval(
+        subject.recipe.modalities,
+        subject.each_alone(),
+        subject.told_batches(data, limit=limit, workers=workers, what=what),
+        None if test is None else subject.told_batches(test, limit=limit, workers=workers, what=what),
+        limit=limit,
     )
-    assert train is not None
-    return retrieval(subject.recipe.modalities, extractors, train, asked, limit=limit)
 
 
 def draw(run: RunFolder, subject: Subject, dataset: Dataset, *, name: str) -> list[dict[str, Any]]:
@@ -267,7 +270,7 @@ def draw(run: RunFolder, subject: Subject, dataset: Dataset, *, name: str) -> li
 
     One record for each target: its `picture` or its `guesses`, with a `note`; or that it was `skipped`, and why.
     """
-    drawings = _tokenizer_drawings(run, subject, dataset) or _drawings(run, subject, dataset)
+    drawings = _tokenizer_drawings(subject, dataset) or _drawings(subject, dataset)
     return [
         {"target": target.name, "modality": target.modality}
         | _kept(run, drawings[target.name], run.evaluations / f"{name}-{target.name}.png")
@@ -289,26 +292,26 @@ def _kept(run: RunFolder, drawing: Drawing | str, path: Path) -> dict[str, Any]:
             return {"skipped": drawing}
 
 
-def _tokenizer_drawings(run: RunFolder, subject: Subject, dataset: Dataset) -> Mapping[str, Drawing | str]:
+def _tokenizer_drawings(subject: Subject, dataset: Dataset) -> Mapping[str, Drawing | str]:
     """Return the drawing of the target of a tokenizer; nothing of other networks."""
     if not isinstance(subject.network, VqAutoencoderNetwork):
         return {}
     recipe, tokenizer = subject.recipe, subject.network.tokenizer.eval()
-    batch = next(token_batches(recipe, dataset, run.card().stored, workers=0), None)
+    batch = next(token_batches(recipe, dataset, subject.recorded, workers=0), None)
     name = recipe.targets[0].name
     if batch is None:
         return {name: f"{dataset.root} has no sample"}
     return {name: draw_tokens(tokenizer, show(tokenizer, recipe, batch.rows(slice(PICTURES)).to(subject.device)))}
 
 
-def _drawings(run: RunFolder, subject: Subject, dataset: Dataset) -> Mapping[str, Drawing | str]:
+def _drawings(subject: Subject, dataset: Dataset) -> Mapping[str, Drawing | str]:
     """Return the drawings of all targets by their names, or why there are none."""
     recipe = subject.recipe
     reasons = reasons_not_to_draw(recipe)
     if len(reasons) == len(recipe.targets):
         return reasons
     try:
-        batch = next(_batches_to_mask(run, subject, dataset), None)
+        batch = next(_batches_to_mask(subject, dataset), None)
     except MissingTargetError as error:
         return dict.fromkeys((target.name for target in recipe.targets), str(error)) | reasons
     if batch is None:
@@ -316,12 +319,12 @@ def _drawings(run: RunFolder, subject: Subject, dataset: Dataset) -> Mapping[str
     return reconstruct(subject.network, recipe, _masked(subject, batch), device=subject.device)
 
 
-def _batches_to_mask(run: RunFolder, subject: Subject, dataset: Dataset) -> Iterator[Batch]:
-    """Return samples with what their masks are made from and what the network is shown, read from the dataset if need be."""
+def _batches_to_mask(subject: Subject, dataset: Dataset) -> Iterator[Batch]:
+    """Return samples with what their masks are made from, read from the dataset if need be."""
     recipe = subject.recipe
     maskings = recipe.masking.values() if isinstance(recipe.masking, Mapping) else (recipe.masking,)
-    if any(isinstance(shown, Stored) for shown in recipe.modalities) or any(map(stored_of_masking, maskings)):
-        return token_batches(recipe, dataset, run.card().stored, workers=0)
+    if any(map(stored_of_masking, maskings)):
+        return token_batches(recipe, dataset, subject.recorded, workers=0)
     return subject.batches(dataset, workers=0)
 
 

@@ -19,6 +19,9 @@ TEST_SHARE = 5
 Extractor = Callable[[Batch], Tensor]
 """From a batch to float32 [batch, width]."""
 
+NamedExtractor = Callable[[Batch], Mapping[str, Tensor]]
+"""From a batch to several of these, by name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
@@ -37,11 +40,11 @@ class Features:
         )
 
 
-def extract(batches: Iterable[Batch], extractors: Mapping[str, Extractor], *, limit: int | None = None) -> Features:
-    """Run every extractor over the labelled samples among the first `limit` of `batches`; each is read once."""
+def extract(batches: Iterable[Batch], extractor: NamedExtractor, *, limit: int | None = None) -> Features:
+    """Run an extractor over the labelled samples among the first `limit` of `batches`; each is read once."""
     keys: list[str] = []
     labels: list[Tensor] = []
-    vectors: dict[str, list[Tensor]] = {name: [] for name in extractors}
+    vectors: dict[str, list[Tensor]] = {}
     seen = 0
     for batch in batches:
         known = _known_labels(batch)
@@ -51,14 +54,14 @@ def extract(batches: Iterable[Batch], extractors: Mapping[str, Extractor], *, li
         keys += [key for key, keep in zip(batch.keys, known.tolist(), strict=True) if keep]
         if batch.labels is not None and known.any():
             labels.append(batch.labels.cpu()[known].long())
-            for name, extractor in extractors.items():
-                vectors[name].append(extractor(batch).float().cpu()[known])
+            for name, rows in extractor(batch).items():
+                vectors.setdefault(name, []).append(rows.float().cpu()[known])
         if limit is not None and seen >= limit:
             break
     return Features(
         keys=tuple(keys),
         labels=torch.cat(labels) if labels else torch.empty(0, dtype=torch.long),
-        vectors={name: torch.cat(parts) if parts else torch.empty(0, 0) for name, parts in vectors.items()},
+        vectors={name: torch.cat(parts) for name, parts in vectors.items()},
     )
 
 
@@ -81,12 +84,8 @@ def encoder_extractor(network: Network, *, device: torch.device, dtype: torch.dt
     return encoded
 
 
-EachExtractor = Callable[[Batch], Mapping[str, Tensor]]
-"""From a batch to float32 [batch, width] by modality."""
-
-
-def each_extractor(network: Network, *, device: torch.device, dtype: torch.dtype) -> EachExtractor:
-    """The network's summaries of each modality of a sample alone; see `encoder_extractor`."""
+def each_extractor(network: Network, *, device: torch.device, dtype: torch.dtype) -> NamedExtractor:
+    """The network's summaries of each modality of a sample alone, by its name; see `encoder_extractor`."""
     network.eval()
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from pipelines.masking.everything import everything_visible
 from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Modality
 from shards.errors import SettingsError
-from trainers.nn.blocks import USUAL, BlockStyle, layer_norm
+from trainers.nn.blocks import USUAL, BlockStyle
 from trainers.nn.co_attention import CoAttentionBlock, Stream, StreamEncoder
 from trainers.nn.embed import every_token
 from trainers.nn.gather import gather_tokens, mean_token
@@ -97,8 +97,8 @@ class CoAttentionNetwork(Network):
         self.fusion = nn.ModuleList(
             CoAttentionBlock(config.width, heads=config.heads, style=style) for _ in range(config.fusion_depth)
         )
-        self.norms = nn.ModuleDict({name: layer_norm(config.width, eps=style.norm_eps) for name in self.encoders})
-        self.level_norm = layer_norm(config.width, eps=style.norm_eps)
+        self.norms = nn.ModuleDict({name: style.norm(config.width) for name in self.encoders})
+        self.level_norm = style.norm(config.width)
         self.decoder = config.decoder.build(
             Setting(
                 modalities=self.modalities[:1],
@@ -241,7 +241,7 @@ def _word_head(config: CoAttention, dim: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(config.width, config.width),
         nn.GELU(),
-        layer_norm(config.width, eps=config.style.norm_eps),
+        config.style.norm(config.width),
         nn.Linear(config.width, dim),
     )
 

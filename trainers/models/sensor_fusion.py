@@ -15,7 +15,7 @@ from pipelines.modalities import Modality
 from shards.errors import SettingsError
 from trainers.nn.alibi import LinearBiases
 from trainers.nn.biased_encoder import BiasedEncoder
-from trainers.nn.blocks import USUAL, BlockStyle, layer_norm
+from trainers.nn.blocks import USUAL, BlockStyle
 from trainers.nn.cross_block import CrossBlock
 from trainers.nn.embed import every_token
 from trainers.nn.gather import gather_tokens
@@ -88,7 +88,7 @@ class SensorFusionNetwork(Network):
         self.fusion = nn.ModuleList(
             CrossBlock(config.width, heads=config.heads, style=config.style) for _ in range(config.depth // 2)
         )
-        self.norm = layer_norm(config.width, eps=config.style.norm_eps)
+        self.norm = config.style.norm(config.width)
         self.target_modalities = {name: output.modality for name, output in outputs.items()}
         targets = dict.fromkeys(outputs, first.name)
         self.decoder = config.decoder.build(
@@ -168,7 +168,7 @@ class SensorFusionNetwork(Network):
 def _projection(config: SensorFusion) -> nn.Sequential:
     """Return what becomes of the mean token of a sensor before it is compared with that of the other."""
     return nn.Sequential(
-        layer_norm(config.width, eps=config.style.norm_eps),
+        config.style.norm(config.width),
         nn.Linear(config.width, 4 * config.width),
         nn.GELU(),
         nn.Linear(4 * config.width, config.width),

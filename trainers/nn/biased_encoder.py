@@ -4,7 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipelines.modalities import Modality
-from trainers.nn.blocks import BlockStyle, layer_norm, run_blocks, stack_of_blocks
+from trainers.nn.blocks import BlockStyle, run_blocks, stack_of_blocks
 from trainers.nn.gather import gather_tokens
 from trainers.nn.stems import stem_for
 
@@ -16,7 +16,7 @@ class BiasedEncoder(nn.Module):
         super().__init__()
         self.stem = stem_for(modality, width=width)
         self.blocks = stack_of_blocks(width, depth=depth, heads=heads, style=style)
-        self.norm = layer_norm(width, eps=style.norm_eps)
+        self.norm = style.norm(width)
 
     def forward(
         self,

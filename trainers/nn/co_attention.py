@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from pipelines.masking.plan import MaskPlan
 from pipelines.modalities import Modality
-from trainers.nn.blocks import BlockStyle, layer_norm, padding_bias, run_blocks, stack_of_blocks
+from trainers.nn.blocks import BlockStyle, padding_bias, run_blocks, stack_of_blocks
 from trainers.nn.cross_block import CrossBlock
 from trainers.nn.initialise import TOKEN_STD
 from trainers.nn.stems import stem_for
@@ -55,7 +55,7 @@ class StreamEncoder(nn.Module):
         self.stem = stem_for(modality, width=width)
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         self.blocks = stack_of_blocks(width, depth=depth, heads=heads, style=style)
-        self.norm = layer_norm(width, eps=style.norm_eps)
+        self.norm = style.norm(width)
         nn.init.normal_(self.class_token, std=TOKEN_STD)
 
     def forward(self, inputs: Tensor, plan: MaskPlan) -> Stream:

@@ -92,25 +92,34 @@ class Decoder(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GlobalDecoder:
-    """`depth` blocks with `heads` heads, in which all tokens of the grid see each other (He et al., arXiv:2111.06377)."""
+class BlockDecoder:
+    """Decoders that are a stack of `depth` blocks with `heads` heads."""
 
     width: int
     depth: int
     heads: int
+
+
+class BlockDecoderNetwork(Decoder):
+    """The blocks; who is among their tokens is up to each decoder."""
+
+    def __init__(self, design: BlockDecoder, modality: Gridded, encoded: Encoded) -> None:
+        super().__init__(modality, encoded, width=design.width)
+        self.blocks = stack_of_blocks(design.width, depth=design.depth, heads=design.heads, style=encoded.style)
+        self.initialise()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalDecoder(BlockDecoder):
+    """`depth` blocks with `heads` heads, in which all tokens of the grid see each other (He et al., arXiv:2111.06377)."""
 
     def build(self, modality: Gridded, encoded: Encoded) -> "GlobalDecoderNetwork":
         """See DecoderDesign."""
         return GlobalDecoderNetwork(self, modality, encoded)
 
 
-class GlobalDecoderNetwork(Decoder):
+class GlobalDecoderNetwork(BlockDecoderNetwork):
     """Tokens stand in the order of the grid. Attention does not know of any order, so any other gives the same."""
-
-    def __init__(self, design: GlobalDecoder, modality: Gridded, encoded: Encoded) -> None:
-        super().__init__(modality, encoded, width=design.width)
-        self.blocks = stack_of_blocks(design.width, depth=design.depth, heads=design.heads, style=encoded.style)
-        self.initialise()
 
     def decoded(
         self, prefix: Float[Tensor, "batch prefix width"], visible: Float[Tensor, "batch visible width"], plan: MaskPlan
@@ -121,29 +130,20 @@ class GlobalDecoderNetwork(Decoder):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChosenDecoder:
+class ChosenDecoder(BlockDecoder):
     """`depth` blocks with `heads` heads, which do not see hidden tokens that nobody asked for.
 
     They see the encoded tokens, and a mask token for each of `plan.target` (Wang et al., arXiv:2303.16727, section 3.2). Where
     the target is all that is hidden, this is the GlobalDecoder.
     """
 
-    width: int
-    depth: int
-    heads: int
-
     def build(self, modality: Gridded, encoded: Encoded) -> "ChosenDecoderNetwork":
         """See DecoderDesign."""
         return ChosenDecoderNetwork(self, modality, encoded)
 
 
-class ChosenDecoderNetwork(Decoder):
+class ChosenDecoderNetwork(BlockDecoderNetwork):
     """Encoded tokens come first, in their order, then those that are asked for, in theirs; no token sees padding."""
-
-    def __init__(self, design: ChosenDecoder, modality: Gridded, encoded: Encoded) -> None:
-        super().__init__(modality, encoded, width=design.width)
-        self.blocks = stack_of_blocks(design.width, depth=design.depth, heads=design.heads, style=encoded.style)
-        self.initialise()
 
     def decoded(
         self, prefix: Float[Tensor, "batch prefix width"], visible: Float[Tensor, "batch visible width"], plan: MaskPlan

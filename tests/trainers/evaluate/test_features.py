@@ -18,12 +18,12 @@ def batches(labels: list[list[int]]) -> Iterator[Batch]:
         yield make_batch(keys, {"image": torch.tensor(row)[:, None] * 10}, labels=torch.tensor(row), step=step)
 
 
-def image(batch: Batch) -> torch.Tensor:
-    return batch.inputs["image"]
+def own(batch: Batch) -> dict[str, torch.Tensor]:
+    return {"own": batch.inputs["image"]}
 
 
 def test_samples_without_a_label_are_left_out() -> None:
-    found = extract(batches([[0, -1, 2], [-1, -1, -1], [1]]), {"own": image})
+    found = extract(batches([[0, -1, 2], [-1, -1, -1], [1]]), own)
     assert found.keys == ("0-0", "0-2", "2-0")
     assert found.labels.tolist() == [0, 2, 1]
     assert found.vectors["own"].tolist() == [[0.0], [20.0], [10.0]]
@@ -31,7 +31,7 @@ def test_samples_without_a_label_are_left_out() -> None:
 
 def test_limit_counts_samples_and_reads_no_further() -> None:
     source = batches([[0, 1, 2], [1, -1, 0], [2, 2, 2]])
-    found = extract(source, {"own": image}, limit=5)
+    found = extract(source, own, limit=5)
     assert found.keys == ("0-0", "0-1", "0-2", "1-0")
     assert next(source).step == 2
 
